@@ -28,6 +28,14 @@ pub enum Error {
         /// Where and why.
         source: serde_json::Error,
     },
+    /// A job type that no worker makes, or that is not queued at all (the chat types).
+    #[error("{field}: {value} is not a job type")]
+    UnsupportedJobType {
+        /// The field's name as the job spelled it, e.g. `type`.
+        field: String,
+        /// The type found, shortened.
+        value: String,
+    },
     /// The prompt asks for something that is never made.
     #[error("refused by the content policy: {rule}")]
     ContentPolicy {
