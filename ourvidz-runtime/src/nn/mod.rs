@@ -1,0 +1,23 @@
+//! Layers as functions: read weights, add operators, give back the result. One kind per file.
+//!
+//! Feature maps are written [B, C, H, W]; on [`Target::Cuda`](crate::Target::Cuda) they lie as [B, H, W, C], and
+//! only the functions here know it.
+
+mod activation;
+mod attention;
+mod conv;
+mod embedding;
+mod feature_map;
+mod linear;
+mod norm;
+
+pub use activation::{Activation, activation, geglu, silu};
+pub use attention::{Attention, attention};
+pub use conv::{Conv2d, conv2d};
+pub use embedding::{embedding, sinusoidal_embedding};
+pub use feature_map::{
+    add_channels, channels, concat_channels, feature_map_input, feature_map_output, resize_nearest_like,
+    resize_nearest_twice, to_feature_map, to_tokens,
+};
+pub use linear::{linear, linear_without_bias};
+pub use norm::{GroupNorm, group_norm, layer_norm};

@@ -1,0 +1,237 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use ort::operator::OperatorDomain;
+use ort::session::Session as OrtSession;
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+use ort::value::{DynTensor, DynValue, TensorElementType};
+
+use crate::graph::Model;
+use crate::tensor::Data;
+use crate::weights::{LoadProgress, WeightCache};
+use crate::{DType, Device, Error, Result, Tensor, library};
+
+/// How a model becomes a session.
+#[derive(Clone, Default)]
+pub struct SessionOptions {
+    /// Where it runs.
+    pub device: Device,
+    /// Threads on the processor; `None` takes one per core.
+    pub threads: Option<usize>,
+    /// Operators of other domains than ONNX Runtime's own.
+    pub operators: Vec<Arc<OperatorDomain>>,
+}
+
+impl std::fmt::Debug for SessionOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SessionOptions")
+            .field("device", &self.device)
+            .field("threads", &self.threads)
+            .field("operators", &self.operators.len())
+            .finish()
+    }
+}
+
+/// A model that is ready to run. One thread owns it: runs take `&mut self`.
+#[derive(Debug)]
+pub struct Session {
+    name: String,
+    device: Device,
+    inner: OrtSession,
+    inputs: Vec<(String, Option<DType>)>,
+}
+
+impl Session {
+    /// Loads a graph built here. Weights that need another type or layout are converted into `cache` first.
+    ///
+    /// # Errors
+    /// The library or the device is not there; ONNX Runtime refuses the graph; files cannot be read or written.
+    pub fn load(
+        model: &Model,
+        options: &SessionOptions,
+        cache: &WeightCache,
+        progress: &mut dyn FnMut(LoadProgress<'_>),
+    ) -> Result<Session> {
+        let mut builder = builder(options)?;
+        let prepared = model.prepare(cache, progress)?;
+        let what = format!("loading {} on {}", model.name(), options.device);
+        if let Some(folder) = &prepared.folder {
+            builder = builder
+                .with_config_entry(
+                    "session.model_external_initializers_file_folder_path",
+                    folder.to_string_lossy(),
+                )
+                .map_err(Error::session(&what))?;
+        }
+        // Folding would copy every transposed matrix into memory of its own; prepacking likewise on the processor.
+        builder = builder.with_disabled_optimizers("ConstantFolding").map_err(Error::session(&what))?;
+        builder = builder.with_prepacking(false).map_err(Error::session(&what))?;
+        let inner = builder.commit_from_memory(&prepared.bytes).map_err(Error::session(&what))?;
+        Ok(Session::new(model.name(), options.device, inner))
+    }
+
+    /// Loads an exported `.onnx` file with its external data.
+    ///
+    /// # Errors
+    /// As [`Session::load`].
+    pub fn load_file(name: &str, path: &Path, options: &SessionOptions) -> Result<Session> {
+        let what = format!("loading {} on {}", path.display(), options.device);
+        let inner = builder(options)?.commit_from_file(path).map_err(Error::session(what))?;
+        Ok(Session::new(name, options.device, inner))
+    }
+
+    fn new(name: &str, device: Device, inner: OrtSession) -> Session {
+        let inputs = inner.inputs().iter();
+        let inputs =
+            inputs.map(|i| (i.name().to_owned(), i.dtype().tensor_type().and_then(dtype_of))).collect();
+        Session { name: name.to_owned(), device, inner, inputs }
+    }
+
+    /// Names of the inputs, in the model's order.
+    pub fn inputs(&self) -> impl Iterator<Item = &str> {
+        self.inputs.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// Names of the outputs, in the model's order.
+    pub fn outputs(&self) -> impl Iterator<Item = &str> {
+        self.inner.outputs().iter().map(|output| output.name())
+    }
+
+    /// Runs once; gives the named outputs in their order, on the host.
+    ///
+    /// # Errors
+    /// An input is unknown or of a type that cannot be converted; ONNX Runtime fails.
+    pub fn run(&mut self, inputs: &[(&str, &Tensor)], outputs: &[&str]) -> Result<Vec<Tensor>> {
+        self.bind(inputs, outputs)?.run(&[])
+    }
+
+    /// Puts inputs on the device once, for a loop that changes only some of them.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    pub fn bind(&mut self, inputs: &[(&str, &Tensor)], outputs: &[&str]) -> Result<Binding<'_>> {
+        let what = format!("binding {}", self.name);
+        let binding = self.inner.create_binding().map_err(Error::session(&what))?;
+        let mut bound =
+            Binding { binding, outputs: outputs.iter().map(|o| o.to_string()).collect(), session: self };
+        for name in outputs {
+            // Results are read on the host: ONNX Runtime copies them there behind the last kernel.
+            bound
+                .binding
+                .bind_output_to_device(*name, &Device::Cpu.memory()?)
+                .map_err(Error::session(&what))?;
+        }
+        for (name, tensor) in inputs {
+            bound.set(name, tensor)?;
+        }
+        Ok(bound)
+    }
+}
+
+/// A session with inputs that stay on its device between runs.
+#[derive(Debug)]
+pub struct Binding<'s> {
+    session: &'s mut Session,
+    binding: ort::session::IoBinding,
+    outputs: Vec<String>,
+}
+
+impl Binding<'_> {
+    /// Replaces the given inputs, keeps the others where they are, and runs.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    pub fn run(&mut self, changed: &[(&str, &Tensor)]) -> Result<Vec<Tensor>> {
+        for (name, tensor) in changed {
+            self.set(name, tensor)?;
+        }
+        let what = format!("running {} on {}", self.session.name, self.session.device);
+        let outputs = self.session.inner.run_binding(&self.binding).map_err(Error::session(&what))?;
+        self.binding.synchronize_outputs().map_err(Error::session(&what))?;
+        self.outputs.iter().map(|name| from_ort(&outputs[name.as_str()], &what)).collect()
+    }
+
+    fn set(&mut self, name: &str, tensor: &Tensor) -> Result<()> {
+        let Some((_, dtype)) = self.session.inputs.iter().find(|(known, _)| known == name) else {
+            let known: Vec<_> = self.session.inputs().collect();
+            return Err(Error::Invalid {
+                field: format!("input of {}", self.session.name),
+                rule: format!("must be one of {}", known.join(", ")),
+                value: name.into(),
+            });
+        };
+        let what = format!("binding {name} of {}", self.session.name);
+        let value =
+            to_ort(&tensor.to_dtype(dtype.unwrap_or(tensor.dtype()))?).map_err(Error::session(&what))?;
+        self.binding.bind_input(name, &value).map_err(Error::session(&what))
+    }
+}
+
+fn builder(options: &SessionOptions) -> Result<SessionBuilder> {
+    let environment = library::environment(options.device)?;
+    let what = format!("preparing a session on {}", options.device);
+    let mut builder = OrtSession::builder(environment).map_err(Error::session(&what))?;
+    builder = builder.with_optimization_level(GraphOptimizationLevel::All).map_err(Error::session(&what))?;
+    if let Some(provider) = options.device.provider()? {
+        builder = builder.with_execution_providers([provider]).map_err(|e| Error::DeviceUnavailable {
+            device: options.device.to_string(),
+            reason: e.message().to_owned(),
+        })?;
+    }
+    if matches!(options.device, Device::Cuda(_)) {
+        // A node that quietly ran on the processor would copy its inputs back and forth on each step.
+        builder = builder.with_disable_cpu_fallback().map_err(Error::session(&what))?;
+    }
+    if let Some(threads) = options.threads {
+        builder = builder.with_intra_threads(threads).map_err(Error::session(&what))?;
+    }
+    for domain in &options.operators {
+        builder = builder.with_operators(domain.clone()).map_err(Error::session(&what))?;
+    }
+    Ok(builder)
+}
+
+fn to_ort(tensor: &Tensor) -> ort::Result<DynTensor> {
+    let shape: Vec<i64> = tensor.shape().iter().map(|n| *n as i64).collect();
+    Ok(match tensor.data().clone() {
+        Data::F32(data) => ort::value::Tensor::from_array((shape, data))?.upcast(),
+        Data::F16(data) => ort::value::Tensor::from_array((shape, data))?.upcast(),
+        Data::Bf16(data) => ort::value::Tensor::from_array((shape, data))?.upcast(),
+        Data::I64(data) => ort::value::Tensor::from_array((shape, data))?.upcast(),
+        Data::I32(data) => ort::value::Tensor::from_array((shape, data))?.upcast(),
+    })
+}
+
+fn from_ort(value: &DynValue, what: &str) -> Result<Tensor> {
+    let failed = || Error::session(what);
+    let dtype = value.dtype().tensor_type().and_then(dtype_of);
+    let (shape, data) = match dtype {
+        Some(DType::F16) => extract(value, Data::F16).map_err(failed())?,
+        Some(DType::Bf16) => extract(value, Data::Bf16).map_err(failed())?,
+        Some(DType::I64) => extract(value, Data::I64).map_err(failed())?,
+        Some(DType::I32) => extract(value, Data::I32).map_err(failed())?,
+        _ => extract(value, Data::F32).map_err(failed())?,
+    };
+    let count = shape.iter().product();
+    Tensor::checked(&shape, count, data)
+}
+
+fn extract<T: ort::value::PrimitiveTensorElementType + Clone>(
+    value: &DynValue,
+    wrap: impl Fn(Vec<T>) -> Data,
+) -> ort::Result<(Vec<usize>, Data)> {
+    let (shape, data) = value.try_extract_tensor::<T>()?;
+    Ok((shape.iter().map(|n| *n as usize).collect(), wrap(data.to_vec())))
+}
+
+fn dtype_of(element: TensorElementType) -> Option<DType> {
+    Some(match element {
+        TensorElementType::Float32 => DType::F32,
+        TensorElementType::Float16 => DType::F16,
+        TensorElementType::Bfloat16 => DType::Bf16,
+        TensorElementType::Int64 => DType::I64,
+        TensorElementType::Int32 => DType::I32,
+        TensorElementType::Bool => DType::Bool,
+        _ => return None,
+    })
+}

@@ -1,0 +1,114 @@
+use half::{bf16, f16};
+
+use crate::{DType, Error, Result};
+
+/// Numbers on the host with a shape, row-major: what goes into a session and comes out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tensor {
+    shape: Vec<usize>,
+    data: Data,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Data {
+    F32(Vec<f32>),
+    F16(Vec<f16>),
+    Bf16(Vec<bf16>),
+    I64(Vec<i64>),
+    I32(Vec<i32>),
+}
+
+impl Tensor {
+    /// f32 numbers.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where the count is not the shape's product.
+    pub fn f32(shape: &[usize], data: Vec<f32>) -> Result<Tensor> {
+        Tensor::checked(shape, data.len(), Data::F32(data))
+    }
+
+    /// i64 numbers.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where the count is not the shape's product.
+    pub fn i64(shape: &[usize], data: Vec<i64>) -> Result<Tensor> {
+        Tensor::checked(shape, data.len(), Data::I64(data))
+    }
+
+    pub(crate) fn checked(shape: &[usize], count: usize, data: Data) -> Result<Tensor> {
+        if shape.iter().product::<usize>() != count {
+            return Err(Error::shape(
+                "Tensor",
+                format!("{shape:?} must have as many elements"),
+                count.to_string(),
+            ));
+        }
+        Ok(Tensor { shape: shape.to_vec(), data })
+    }
+
+    /// Sizes of the axes.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Element type.
+    pub fn dtype(&self) -> DType {
+        match self.data {
+            Data::F32(_) => DType::F32,
+            Data::F16(_) => DType::F16,
+            Data::Bf16(_) => DType::Bf16,
+            Data::I64(_) => DType::I64,
+            Data::I32(_) => DType::I32,
+        }
+    }
+
+    /// The numbers as f32; exact for every float type.
+    pub fn into_f32(self) -> Vec<f32> {
+        match self.data {
+            Data::F32(data) => data,
+            Data::F16(data) => data.into_iter().map(f32::from).collect(),
+            Data::Bf16(data) => data.into_iter().map(f32::from).collect(),
+            Data::I64(data) => data.into_iter().map(|n| n as f32).collect(),
+            Data::I32(data) => data.into_iter().map(|n| n as f32).collect(),
+        }
+    }
+
+    pub(crate) fn data(&self) -> &Data {
+        &self.data
+    }
+
+    /// The same numbers as another type. Floats become integers only where nothing is lost.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a number that the type cannot hold.
+    pub fn to_dtype(&self, to: DType) -> Result<Tensor> {
+        if self.dtype() == to {
+            return Ok(self.clone());
+        }
+        let data = match (to, &self.data) {
+            (DType::I64, Data::I32(data)) => Data::I64(data.iter().map(|n| (*n).into()).collect()),
+            (DType::I64, _) => Data::I64(self.integers()?),
+            (DType::I32, Data::I64(data)) => Data::I32(narrow(data)?),
+            (DType::I32, _) => Data::I32(narrow(&self.integers()?)?),
+            (DType::F32, _) => Data::F32(self.clone().into_f32()),
+            (DType::F16, _) => Data::F16(self.clone().into_f32().into_iter().map(f16::from_f32).collect()),
+            (DType::Bf16, _) => Data::Bf16(self.clone().into_f32().into_iter().map(bf16::from_f32).collect()),
+            (DType::Bool, _) => return Err(lossy("truth values", "numbers".into())),
+        };
+        Ok(Tensor { shape: self.shape.clone(), data })
+    }
+
+    fn integers(&self) -> Result<Vec<i64>> {
+        let whole =
+            |x: f32| if x.fract() == 0.0 { Ok(x as i64) } else { Err(lossy("whole numbers", x.to_string())) };
+        self.clone().into_f32().into_iter().map(whole).collect()
+    }
+}
+
+fn narrow(data: &[i64]) -> Result<Vec<i32>> {
+    data.iter().map(|n| i32::try_from(*n).map_err(|_| lossy("32-bit integers", n.to_string()))).collect()
+}
+
+fn lossy(kind: &str, value: String) -> Error {
+    Error::Invalid { field: "tensor".into(), rule: format!("must hold {kind}"), value }
+}

@@ -1,0 +1,10 @@
+//! Tensors of a checkpoint, read by their own names.
+
+mod convert;
+mod file;
+mod tensors;
+
+pub(crate) use convert::{Conversion, Layout, cast as cast_bytes, copy_tensor};
+pub use convert::{LoadProgress, WeightCache};
+pub use file::{TensorView, open_safetensors, open_weights};
+pub use tensors::{TensorSet, Weights};
