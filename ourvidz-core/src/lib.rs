@@ -3,5 +3,6 @@
 
 mod error;
 pub mod job;
+pub mod noise;
 
 pub use error::{Error, Result};

@@ -1,0 +1,45 @@
+//! Normal noise, number for number that of torch: a seed makes the same picture here as there.
+//!
+//! `torch.Generator` on CUDA is Philox4x32-10 with curand's Box-Muller transform; on the CPU it is mt19937. The
+//! order in which numbers land in a tensor follows torch 2.11, files
+//! `aten/src/ATen/native/cuda/DistributionTemplates.h` and `aten/src/ATen/native/cpu/DistributionTemplates.h`.
+
+mod mt19937;
+mod philox;
+mod source;
+
+use mt19937::TorchCpu;
+use philox::TorchCuda;
+pub use source::{DEFAULT_MULTIPROCESSORS, DEFAULT_THREADS_PER_MULTIPROCESSOR, NoiseSource};
+
+/// A seeded stream of normal noise: `torch.Generator(device).manual_seed(seed)`.
+#[derive(Clone, Debug)]
+pub struct Noise(Generator);
+
+#[derive(Clone, Debug)]
+enum Generator {
+    Cuda(TorchCuda),
+    Cpu(Box<TorchCpu>),
+}
+
+impl Noise {
+    /// Starts the stream. On the CPU torch uses only the low 32 bits of `seed`, and so does this.
+    pub fn new(seed: u64, source: NoiseSource) -> Self {
+        Self(match source.max_blocks() {
+            Some(max_blocks) => Generator::Cuda(TorchCuda::new(seed, max_blocks)),
+            None => Generator::Cpu(Box::new(TorchCpu::new(seed))),
+        })
+    }
+
+    /// The next `torch.randn(len, generator=generator)`: float32, mean 0, standard deviation 1.
+    ///
+    /// One call of `2 * n` numbers is not two calls of `n`: torch lays each tensor out anew. Agrees with torch
+    /// within 1e-6 on the CPU. On CUDA torch computes sine and cosine with the card's approximate instructions
+    /// (absolute error about 5e-7 before scaling by the radius, at most 6.7); agreement is within 1e-5.
+    pub fn normal(&mut self, len: usize) -> Vec<f32> {
+        match &mut self.0 {
+            Generator::Cuda(generator) => generator.normal(len),
+            Generator::Cpu(generator) => generator.normal(len),
+        }
+    }
+}
