@@ -1,8 +1,10 @@
 //! (first page to come)
 #![forbid(unsafe_code)]
 
+pub mod denoise;
 mod error;
 pub mod job;
 pub mod noise;
+pub mod scheduler;
 
 pub use error::{Error, Result};
