@@ -3,6 +3,7 @@
 
 pub mod denoise;
 mod error;
+pub mod guidance;
 pub mod job;
 pub mod noise;
 pub mod scheduler;
