@@ -1,4 +1,24 @@
-//! (first page to come)
+//! The mathematics of diffusion, requests and jobs: pure code, no I/O, no ONNX Runtime.
+//!
+//! ```
+//! use std::ops::ControlFlow;
+//! use ourvidz_core::{denoise::denoise, noise::{Noise, NoiseSource}, scheduler::SchedulerConfig};
+//!
+//! let mut scheduler = SchedulerConfig::sdxl_base().build(25)?;
+//! let mut noise = Noise::new(42, NoiseSource::default());
+//! let mut latents = noise.normal(4 * 128 * 128); // [C, H, W] of a 1024x1024 image
+//! latents.iter_mut().for_each(|x| *x *= scheduler.init_noise_sigma());
+//! let model = |x: &[f32], timestep: f32| Ok(x.iter().map(|x| x * timestep / (timestep + 1.0)).collect());
+//! denoise(&mut *scheduler, &mut latents, &mut noise, model, |_| ControlFlow::Continue(()))?;
+//! # assert!(latents.iter().all(|x| x.is_finite()));
+//! # Ok::<(), ourvidz_core::Error>(())
+//! ```
+//!
+//! - [`denoise`]: the denoising loop, with the model as a closure
+//! - [`guidance`]: classifier-free guidance
+//! - [`noise`]: seeded noise, number for number that of torch
+//! - [`request`]: what a caller asks of a pipeline
+//! - [`scheduler`]: Euler and Euler ancestral, from a checkpoint's `scheduler_config.json`
 #![forbid(unsafe_code)]
 
 pub mod denoise;
@@ -6,6 +26,7 @@ mod error;
 pub mod guidance;
 pub mod job;
 pub mod noise;
+pub mod request;
 pub mod scheduler;
 
 pub use error::{Error, Result};
