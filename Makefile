@@ -1,0 +1,57 @@
+# Commands of this workspace; `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+OURVIDZ = $(CARGO) run --quiet --release --locked -p ourvidz-bin --
+
+DEMO_JOB = examples/jobs/sdxl_image_fast.json
+DEMO_DIR = demo-output
+
+.PHONY: help packages setup setup-gpu setup-for-tests demo test fmt clippy unit doc deny check-arrows
+
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+
+packages: ## Install the system packages the build needs
+	@scripts/ensure-packages
+
+setup: packages ## Fetch ONNX Runtime's CPU library
+	$(OURVIDZ) setup
+
+setup-gpu: packages ## Fetch ONNX Runtime for CUDA 13 and the NVIDIA libraries it needs
+	$(OURVIDZ) setup --cuda
+
+demo: setup ## Run one bundled image job; prints where the picture is
+	$(OURVIDZ) run-job $(DEMO_JOB) --data-dir $(DEMO_DIR)
+	@echo "The picture:"; find "$$PWD/$(DEMO_DIR)" -name '*.png' -printf '%T@ %p\n' | sort -n | tail -n 1 | cut -d' ' -f2-
+
+test: fmt clippy setup-for-tests unit doc deny check-arrows ## Run every check
+
+fmt:
+	$(CARGO) fmt --all --check
+
+clippy: packages
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+# The development build is the one the tests compile anyway.
+setup-for-tests: packages
+	$(CARGO) run --quiet --locked -p ourvidz-bin -- setup
+
+unit: setup-for-tests
+	$(CARGO) test --locked --workspace
+
+doc: packages
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+
+# Building cargo-deny takes minutes, so it is used when it is there; ci.yml always runs it.
+deny:
+	@if $(CARGO) deny --version >/dev/null 2>&1; then \
+		$(CARGO) deny --locked check; \
+	else \
+		echo "cargo-deny is not installed: licences and advisories were not checked (cargo install --locked cargo-deny)"; \
+	fi
+
+check-arrows: ## Check who depends on whom, who is unsafe, who reads the environment
+	@scripts/check-arrows
