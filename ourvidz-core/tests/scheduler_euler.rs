@@ -78,6 +78,6 @@ fn cases() -> (Golden, HashMap<String, (SchedulerConfig, usize)>) {
         serde_json::from_str(golden.metadata("cases")).unwrap();
     let read = |config: serde_json::Value| SchedulerConfig::from_json(&config.to_string()).unwrap();
     let cases: HashMap<_, _> = json.into_iter().map(|(name, (c, steps))| (name, (read(c), steps))).collect();
-    assert_eq!(cases.len(), 100);
+    assert_eq!(cases.len(), 101);
     (golden, cases)
 }

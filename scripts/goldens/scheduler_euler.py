@@ -47,14 +47,14 @@ def cases():
         "final-sigma-min": {**SDXL, "final_sigmas_type": "sigma_min"},
         "continuous-epsilon": {**SDXL, "timestep_type": "continuous"},
         "continuous-v": {**SDXL, "timestep_type": "continuous", "prediction_type": "v_prediction"},
-        # The configuration of playground-v2.5's kind: EDM sigmas over continuous timesteps.
+        # As stable-video-diffusion-img2vid: EDM's noise levels over continuous timesteps.
         "continuous-v-karras": {
             **SDXL,
             "timestep_type": "continuous",
             "prediction_type": "v_prediction",
             "use_karras_sigmas": True,
             "sigma_min": 0.002,
-            "sigma_max": 80.0,
+            "sigma_max": 700.0,
             "final_sigmas_type": "sigma_min",
         },
         "zero-snr": {
@@ -72,6 +72,8 @@ def cases():
     }
     for (name, options), steps in itertools.product(more.items(), STEPS):
         yield EulerDiscreteScheduler, name, steps, options
+    # 1000 / 16 = 62.5: timesteps halfway between two integers round to the even one.
+    yield EulerDiscreteScheduler, "trailing-ties", 16, {**SDXL, "timestep_spacing": "trailing"}
     yield EulerDiscreteScheduler, "sdxl-base", 1000, more["sdxl-base"]
     yield EulerAncestralDiscreteScheduler, "ancestral-defaults", 25, {}
     yield EulerAncestralDiscreteScheduler, "ancestral-zero-snr", 25, more["zero-snr"]
