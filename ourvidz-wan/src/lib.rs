@@ -1,1 +1,30 @@
-//! (under construction)
+//! What of Wan 2.1 can be known before a weight is read: configuration, sizes and rotary positions.
+//!
+//! ```
+//! use ourvidz_wan::{RotaryTables, VideoGeometry, WanTransformerConfig};
+//!
+//! # fn main() -> ourvidz_wan::Result<()> {
+//! let config = WanTransformerConfig::from_json(r#"{"num_attention_heads": 12, "num_layers": 30}"#)?;
+//! let geometry = VideoGeometry::new(83, 480, 832, &config)?;
+//! assert_eq!(geometry.num_frames(), 81); // 4n + 1, rounded down
+//! assert_eq!(geometry.latents_shape(), [16, 21, 60, 104]);
+//! assert_eq!(geometry.tokens(), 32_760);
+//! let rotary = RotaryTables::new(&config, geometry.grid())?;
+//! assert_eq!(rotary.cos.len(), 32_760 * config.attention_head_dim);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The model itself is not in this version: no text encoder, no transformer graph, no VAE, no pipeline.
+//! Field names are those of diffusers' `config.json`, and the tables are those of its `WanRotaryPosEmbed`.
+#![forbid(unsafe_code)]
+
+mod config;
+mod error;
+mod geometry;
+mod rope;
+
+pub use config::WanTransformerConfig;
+pub use error::{Error, Result};
+pub use geometry::{LATENT_CHANNELS, SPATIAL_COMPRESSION, TEMPORAL_COMPRESSION, VideoGeometry};
+pub use rope::RotaryTables;

@@ -1,0 +1,54 @@
+/// What can be wrong with the input of this crate. The same input fails again.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A configuration is not JSON, or a field has the wrong type.
+    #[error("transformer/config.json is not a configuration of WanTransformer3DModel")]
+    Json {
+        /// Where and why.
+        #[from]
+        source: serde_json::Error,
+    },
+    /// A configuration belongs to another class.
+    #[error("transformer/config.json is of {found}, expected WanTransformer3DModel")]
+    Class {
+        /// `_class_name` in the file.
+        found: String,
+    },
+    /// A field of the configuration holds a value that no such model has.
+    #[error("transformer/config.json: {field} must be {rule}, got {value}")]
+    Config {
+        /// The field's name in the file.
+        field: &'static str,
+        /// What it must be.
+        rule: &'static str,
+        /// What it is.
+        value: String,
+    },
+    /// A video without frames was asked for.
+    #[error("num_frames must be at least 1, got 0")]
+    NoFrames,
+    /// A side of the video is not one the model can make.
+    #[error("{side} must be a multiple of {multiple} and at least {multiple}, got {value}")]
+    Size {
+        /// `height` or `width`.
+        side: &'static str,
+        /// What the side must be a multiple of: VAE compression times patch.
+        multiple: usize,
+        /// What was asked for.
+        value: usize,
+    },
+    /// The video has more positions along one axis than the model has rotary positions.
+    #[error("{axis}: {positions} positions, the model has {most} (rope_max_seq_len)")]
+    TooLong {
+        /// `frames`, `rows` or `columns` of the token grid.
+        axis: &'static str,
+        /// Positions asked for.
+        positions: usize,
+        /// Positions there are.
+        most: usize,
+    },
+}
+
+/// Result of this crate.
+pub type Result<T, E = Error> = core::result::Result<T, E>;
