@@ -20,6 +20,8 @@ pub struct Noise(Generator);
 enum Generator {
     Cuda(TorchCuda),
     Cpu(Box<TorchCpu>),
+    /// One stream per image of a batch.
+    Batch(Vec<Noise>),
 }
 
 impl Noise {
@@ -31,6 +33,13 @@ impl Noise {
         })
     }
 
+    /// One stream per image, image `i` seeded `seed + i`, as diffusers' list of generators: an image of a batch gets
+    /// the numbers it would get alone. [`normal`](Noise::normal) then wants a multiple of `num_images`.
+    pub fn batch(seed: u64, num_images: usize, source: NoiseSource) -> Self {
+        let seeds = (0..num_images as u64).map(|i| seed.wrapping_add(i));
+        Self(Generator::Batch(seeds.map(|seed| Self::new(seed, source)).collect()))
+    }
+
     /// The next `torch.randn(len, generator=generator)`: float32, mean 0, standard deviation 1.
     ///
     /// One call of `2 * n` numbers is not two calls of `n`: torch lays each tensor out anew. Agrees with torch
@@ -40,6 +49,28 @@ impl Noise {
         match &mut self.0 {
             Generator::Cuda(generator) => generator.normal(len),
             Generator::Cpu(generator) => generator.normal(len),
+            Generator::Batch(streams) => {
+                let each = len / streams.len().max(1);
+                streams.iter_mut().flat_map(|stream| stream.normal(each)).collect()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_of_a_batch_has_the_noise_it_has_alone() {
+        let mut batch = Noise::batch(7, 3, NoiseSource::TorchCpu);
+        for round in 0..2 {
+            let together = batch.normal(60);
+            for i in 0..3 {
+                let mut alone = Noise::new(7 + i as u64, NoiseSource::TorchCpu);
+                let expected = (0..=round).map(|_| alone.normal(20)).last();
+                assert_eq!(Some(together[i * 20..][..20].to_vec()), expected);
+            }
         }
     }
 }
