@@ -16,7 +16,9 @@
 //!
 //! - [`denoise`]: the denoising loop, with the model as a closure
 //! - [`guidance`]: classifier-free guidance
+//! - [`job`]: queue payloads, every spelling of every field, to one typed request; callbacks out
 //! - [`noise`]: seeded noise, number for number that of torch
+//! - [`policy`]: what is never made, decided from the prompt
 //! - [`request`]: what a caller asks of a pipeline
 //! - [`scheduler`]: Euler and Euler ancestral, from a checkpoint's `scheduler_config.json`
 #![forbid(unsafe_code)]
@@ -26,6 +28,7 @@ mod error;
 pub mod guidance;
 pub mod job;
 pub mod noise;
+pub mod policy;
 pub mod request;
 pub mod scheduler;
 
