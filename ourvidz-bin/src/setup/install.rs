@@ -45,7 +45,7 @@ pub(super) fn is_whole(target: &Path, wheels: &[Wheel]) -> bool {
             .all(|(path, expected)| wheel::sha256(&target.join(path)).is_ok_and(|found| found == *expected))
 }
 
-/// Makes `target` from `wheels` and renames it into place when whole; gives the paths below it.
+/// Makes `target` from `wheels` and renames it into place when whole.
 ///
 /// `fetch` puts a wheel into the folder it is given and returns its path. Wheels fetched by an earlier,
 /// interrupted call are used again.
@@ -53,7 +53,7 @@ pub(super) fn install(
     target: &Path,
     wheels: &[Wheel],
     fetch: impl Fn(&Wheel, &Path) -> Result<PathBuf>,
-) -> Result<Vec<String>> {
+) -> Result<()> {
     let work = work_folder(target)?;
     let (downloads, tree, old) = (work.join("wheels"), work.join("tree"), work.join("old"));
     remove(&tree)?;
@@ -80,7 +80,6 @@ pub(super) fn install(
     for path in destinations(wheels) {
         files.insert(path.to_owned(), wheel::sha256(&tree.join(path))?);
     }
-    let names = files.keys().cloned().collect();
     let marker = serde_json::to_vec_pretty(&Marker { wheels: wheels.to_vec(), files })?;
     fs::write(tree.join(MARKER), marker).with_context(|| format!("cannot write {MARKER}"))?;
 
@@ -88,8 +87,7 @@ pub(super) fn install(
         rename(target, &old)?;
     }
     rename(&tree, target)?;
-    remove(&work)?;
-    Ok(names)
+    remove(&work)
 }
 
 /// Beside the target, so that a rename is enough to move the finished folder there.

@@ -48,8 +48,7 @@ fn only_wanted_members_are_installed_under_their_new_names() {
     let folder = TempDir::new().unwrap();
     let (source, wheel) = tiny_wheel(folder.path());
     let target = folder.path().join("data/tiny");
-    let names = install(&target, std::slice::from_ref(&wheel), |_, into| copy_to(&source, into)).unwrap();
-    assert_eq!(names, ["nvidia/libtiny.so"]);
+    install(&target, std::slice::from_ref(&wheel), |_, into| copy_to(&source, into)).unwrap();
     assert_eq!(fs::read_to_string(target.join("nvidia/libtiny.so")).unwrap(), "library");
     let mut entries: Vec<_> =
         fs::read_dir(&target).unwrap().map(|entry| entry.unwrap().file_name()).collect();

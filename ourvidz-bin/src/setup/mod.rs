@@ -47,13 +47,12 @@ pub(crate) fn run(options: &SetupOptions) -> Result<()> {
         writeln!(out, "ONNX Runtime {} ({kind}) is already in {}", pins.version, target.display())?;
         return Ok(());
     }
-    let fetched = install::install(&target, wheels, pip::fetch)?;
+    install::install(&target, wheels, pip::fetch)?;
     writeln!(
         out,
-        "ONNX Runtime {} ({kind}) is in {}: {} libraries, checksums verified",
+        "ONNX Runtime {} ({kind}) is now in {}, checksums verified",
         pins.version,
-        target.display(),
-        fetched.len()
+        target.display()
     )?;
     Ok(())
 }
