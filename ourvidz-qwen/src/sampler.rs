@@ -38,16 +38,13 @@ impl Sampling {
     /// With a temperature of 0 only the repetition penalty applies.
     pub fn process(&self, logits: &mut [f32], previous: &[u32]) -> Result<()> {
         self.check()?;
-        for (token, &value) in logits.iter().enumerate() {
-            if value.is_nan() || value == f32::INFINITY {
-                return Err(Error::Logit { token, value });
-            }
-        }
+        check_logits(logits)?;
         penalise(logits, previous, self.repetition_penalty)?;
         if self.temperature == 0.0 {
             return Ok(());
         }
         logits.iter_mut().for_each(|logit| *logit /= self.temperature);
+        check_logits(logits)?; // a small temperature can overflow
         if let Some(k) = self.top_k {
             keep_top_k(logits, k);
         }
@@ -70,6 +67,13 @@ impl Sampling {
 
 fn check(field: &'static str, rule: &'static str, value: f64, right: bool) -> Result<()> {
     if right { Ok(()) } else { Err(Error::Sampling { field, rule, value }) }
+}
+
+fn check_logits(logits: &[f32]) -> Result<()> {
+    match logits.iter().enumerate().find(|(_, value)| value.is_nan() || **value == f32::INFINITY) {
+        Some((token, &value)) => Err(Error::Logit { token, value }),
+        None => Ok(()),
+    }
 }
 
 /// Once per token, however often it occurred.
@@ -146,11 +150,8 @@ fn draw(logits: &[f32], random: f64) -> Result<u32> {
 /// Probabilities before they are divided by their sum; all 0 when no token can be chosen.
 fn weights(logits: &[f32]) -> Vec<f64> {
     let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let weight = |&logit: &f32| match logit {
-        f32::NEG_INFINITY => 0.0,
-        // Without this, a logit that a tiny temperature made infinite would give no number.
-        _ if logit == highest => 1.0,
-        _ => (f64::from(logit) - f64::from(highest)).exp(),
+    let weight = |&logit: &f32| {
+        if logit == f32::NEG_INFINITY { 0.0 } else { (f64::from(logit) - f64::from(highest)).exp() }
     };
     logits.iter().map(weight).collect()
 }

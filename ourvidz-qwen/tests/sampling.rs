@@ -59,9 +59,10 @@ fn zero_temperature_takes_the_first_of_the_highest() {
 }
 
 #[test]
-fn a_temperature_that_overflows_still_chooses_the_highest() {
-    let tiny = Sampling { temperature: 1e-40, top_p: 0.9, ..PLAIN };
-    assert_eq!(tiny.next_token(&mut [-1.0, 3.0, 0.5], &[], 0.5).unwrap(), 1);
+fn a_temperature_that_overflows_is_an_error() {
+    let tiny = Sampling { temperature: 1e-40, ..PLAIN };
+    let error = tiny.next_token(&mut [-1.0, 3.0, 0.5], &[], 0.5).unwrap_err();
+    assert!(matches!(error, Error::Logit { token: 1, value: f32::INFINITY }), "{error}");
 }
 
 #[test]
