@@ -9,7 +9,7 @@ use ort::value::{DynTensor, DynValue, TensorElementType};
 use crate::graph::Model;
 use crate::tensor::Data;
 use crate::weights::{LoadProgress, WeightCache};
-use crate::{DType, Device, Error, Result, Tensor, library};
+use crate::{DType, Device, Error, Precision, Result, Tensor, library};
 
 /// How a model becomes a session.
 #[derive(Clone, Default)]
@@ -90,6 +90,17 @@ impl Session {
     /// Names of the inputs, in the model's order.
     pub fn inputs(&self) -> impl Iterator<Item = &str> {
         self.inputs.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// Float type of an input, where it is one.
+    pub fn input_precision(&self, name: &str) -> Option<Precision> {
+        let (_, dtype) = self.inputs.iter().find(|(known, _)| known == name)?;
+        match dtype {
+            Some(DType::F32) => Some(Precision::Fp32),
+            Some(DType::F16) => Some(Precision::Fp16),
+            Some(DType::Bf16) => Some(Precision::Bf16),
+            _ => None,
+        }
     }
 
     /// Names of the outputs, in the model's order.

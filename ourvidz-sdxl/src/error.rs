@@ -38,7 +38,9 @@ impl Error {
     /// True where the same request may succeed later: only what the machine did, never what was asked.
     pub fn retryable(&self) -> bool {
         match self {
-            Error::Runtime(e) => matches!(e, ourvidz_runtime::Error::Session { .. } | ourvidz_runtime::Error::Io { .. }),
+            Error::Runtime(e) => {
+                matches!(e, ourvidz_runtime::Error::Session { .. } | ourvidz_runtime::Error::Io { .. })
+            }
             Error::Write { .. } => true,
             Error::Request(_) | Error::Tokenizer { .. } | Error::Encode { .. } => false,
         }

@@ -5,8 +5,8 @@ use std::str::FromStr;
 use ourvidz_runtime::nn::{self, Activation, Attention};
 use ourvidz_runtime::{Attribute, DType, Dim, Error, Graph, TensorSet, Value, Weights};
 
-use crate::config::ClipTextConfig;
 use crate::Result;
+use crate::config::ClipTextConfig;
 
 /// Adds a text encoder to `g`.
 ///
@@ -35,7 +35,8 @@ pub fn build(g: &mut Graph, tensors: &TensorSet, config: &ClipTextConfig) -> Res
     g.output("last_hidden_state", last);
     let pooled = pool(g, ids, last, config)?;
     if config.has_projection() {
-        let projected = nn::linear_without_bias(g, &root.at("text_projection"), pooled, config.projection_dim)?;
+        let projected =
+            nn::linear_without_bias(g, &root.at("text_projection"), pooled, config.projection_dim)?;
         g.output("text_embeds", projected);
     } else {
         g.output("pooler_output", pooled);
@@ -46,7 +47,8 @@ pub fn build(g: &mut Graph, tensors: &TensorSet, config: &ClipTextConfig) -> Res
 /// ids: [B, L] -> [B, L, D]
 fn embeddings(g: &mut Graph, w: &Weights<'_>, ids: Value, c: &ClipTextConfig) -> Result<Value> {
     let tokens = nn::embedding(g, &w.at("token_embedding"), ids, c.vocab_size, c.hidden_size)?;
-    let positions = g.weight(&w.at("position_embedding"), "weight", &[c.max_position_embeddings, c.hidden_size])?;
+    let positions =
+        g.weight(&w.at("position_embedding"), "weight", &[c.max_position_embeddings, c.hidden_size])?;
     Ok(g.add(tokens, positions)?)
 }
 
@@ -54,8 +56,10 @@ fn embeddings(g: &mut Graph, w: &Weights<'_>, ids: Value, c: &ClipTextConfig) ->
 fn layer(g: &mut Graph, w: &Weights<'_>, x: Value, c: &ClipTextConfig) -> Result<Value> {
     let a = w.at("self_attn");
     let normed = nn::layer_norm(g, &w.at("layer_norm1"), x, c.layer_norm_eps)?;
-    let [q, k, v] = ["q_proj", "k_proj", "v_proj"].map(|name| nn::linear(g, &a.at(name), normed, c.hidden_size));
-    let attended = nn::attention(g, q?, k?, v?, Attention { num_heads: c.num_attention_heads, causal: true })?;
+    let [q, k, v] =
+        ["q_proj", "k_proj", "v_proj"].map(|name| nn::linear(g, &a.at(name), normed, c.hidden_size));
+    let attended =
+        nn::attention(g, q?, k?, v?, Attention { num_heads: c.num_attention_heads, causal: true })?;
     let attended = nn::linear(g, &a.at("out_proj"), attended, c.hidden_size)?;
     let x = g.add(x, attended)?;
 
@@ -79,7 +83,8 @@ fn pool(g: &mut Graph, ids: Value, hidden: Value, c: &ClipTextConfig) -> Result<
         g.cast(equal, DType::F32)
     };
     let attributes = vec![("axis", Attribute::Int(1)), ("keepdims", Attribute::Int(1))];
-    let at = g.operator("", "ArgMax", &[Some(scores)], attributes, (DType::I64, vec![batch.clone(), 1.into()]));
+    let at =
+        g.operator("", "ArgMax", &[Some(scores)], attributes, (DType::I64, vec![batch.clone(), 1.into()]));
     let width = g.shape(hidden).last().cloned().ok_or_else(|| Error::Shape {
         op: "pool".into(),
         rule: "needs [B, L, D]".into(),

@@ -24,8 +24,11 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
             return Err(ourvidz_runtime::Error::NotFound { what: "configuration".into(), looked_for }.into());
         }
         Err(source) => {
-            return Err(ourvidz_runtime::Error::Io { path: path.into(), what: "reading".into(), source }.into());
+            return Err(
+                ourvidz_runtime::Error::Io { path: path.into(), what: "reading".into(), source }.into()
+            );
         }
     };
-    serde_json::from_str(&text).map_err(|source| ourvidz_runtime::Error::Json { path: path.into(), source }.into())
+    serde_json::from_str(&text)
+        .map_err(|source| ourvidz_runtime::Error::Json { path: path.into(), source }.into())
 }

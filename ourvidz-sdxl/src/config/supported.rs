@@ -9,7 +9,12 @@ pub(crate) fn check(file: &str, found: &Map<String, Value>, allowed: &[(&str, &[
     for (field, values) in allowed {
         if let Some(value) = found.get(*field).filter(|value| !values.contains(value)) {
             let choices: Vec<_> = values.iter().map(Value::to_string).collect();
-            return Err(invalid(file, field, &format!("must be {}", choices.join(" or ")), value.to_string()));
+            return Err(invalid(
+                file,
+                field,
+                &format!("must be {}", choices.join(" or ")),
+                value.to_string(),
+            ));
         }
     }
     Ok(())

@@ -80,7 +80,12 @@ impl Default for UNetConfig {
                 "CrossAttnDownBlock2D",
                 "DownBlock2D",
             ]),
-            up_block_types: names(&["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"]),
+            up_block_types: names(&[
+                "UpBlock2D",
+                "CrossAttnUpBlock2D",
+                "CrossAttnUpBlock2D",
+                "CrossAttnUpBlock2D",
+            ]),
             block_out_channels: vec![320, 640, 1280, 1280],
             layers_per_block: OneOrMany::One(2),
             cross_attention_dim: 1280,
@@ -168,7 +173,9 @@ impl UNetConfig {
             [("down_block_types", &self.down_block_types, down), ("up_block_types", &self.up_block_types, up)]
         {
             if let Some(other) = list.iter().find(|name| !known.contains(&name.as_str())) {
-                return Err(invalid(FILE, field, &format!("must hold {} or {}", known[0], known[1]), other).into());
+                return Err(
+                    invalid(FILE, field, &format!("must hold {} or {}", known[0], known[1]), other).into()
+                );
             }
             if list.len() != self.levels() || list.is_empty() {
                 let rule = format!("must have as many entries as block_out_channels ({})", self.levels());

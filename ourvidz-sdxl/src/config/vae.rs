@@ -64,6 +64,15 @@ impl VaeConfig {
         1 << self.block_out_channels.len().saturating_sub(1)
     }
 
+    /// A latent of channel `c` as the decoder takes it.
+    pub(crate) fn unscale(&self, latent: f32, c: usize) -> f32 {
+        let of = |list: &Option<Vec<f32>>| list.as_ref().and_then(|list| list.get(c)).copied();
+        match (of(&self.latents_mean), of(&self.latents_std)) {
+            (Some(mean), Some(std)) => latent * std / self.scaling_factor + mean,
+            _ => latent / self.scaling_factor,
+        }
+    }
+
     /// Refuses what the graphs here do not build.
     pub(crate) fn check(&self) -> Result<()> {
         let plain: &[Value] = &[Value::Null];
@@ -74,7 +83,9 @@ impl VaeConfig {
             ("patch_size", plain),
         ];
         check("vae/config.json", &self.other, allowed)?;
-        for (field, block) in [("down_block_types", "DownEncoderBlock2D"), ("up_block_types", "UpDecoderBlock2D")] {
+        for (field, block) in
+            [("down_block_types", "DownEncoderBlock2D"), ("up_block_types", "UpDecoderBlock2D")]
+        {
             let blocks = self.other.get(field).and_then(Value::as_array);
             if let Some(other) = blocks.into_iter().flatten().find(|b| *b != block) {
                 return Err(super::supported::invalid(

@@ -38,7 +38,12 @@ pub(super) fn down(
 }
 
 /// `UNetMidBlock2DCrossAttn`
-pub(super) fn mid(g: &mut Graph, w: &Weights<'_>, config: &UNetConfig, (x, time, text): Inputs) -> Result<Value> {
+pub(super) fn mid(
+    g: &mut Graph,
+    w: &Weights<'_>,
+    config: &UNetConfig,
+    (x, time, text): Inputs,
+) -> Result<Value> {
     let last = config.levels() - 1;
     let c = config.block_out_channels[last];
     let layers = config.transformer_layers_per_block.at(last).unwrap_or(1);

@@ -7,8 +7,8 @@ mod transformer;
 use ourvidz_runtime::nn::{self, Conv2d, GroupNorm};
 use ourvidz_runtime::{DType, Graph, TensorSet, Value, Weights};
 
-use crate::config::UNetConfig;
 use crate::Result;
+use crate::config::UNetConfig;
 
 pub(crate) use resnet::resnet_block;
 

@@ -1,8 +1,8 @@
 use ourvidz_runtime::nn::{self, Attention, Conv2d, GroupNorm};
 use ourvidz_runtime::{Graph, Value, Weights};
 
-use crate::config::UNetConfig;
 use crate::Result;
+use crate::config::UNetConfig;
 
 /// `Transformer2DModel`: x [B, C, H, W], text [B, L, D] -> [B, C, H, W]
 pub(super) fn transformer(
