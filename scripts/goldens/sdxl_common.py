@@ -45,35 +45,27 @@ def write_json(path: Path, value) -> None:
 
 
 def write_tokenizer(folder: Path, pad: str, merges: int = CLIP_MERGES) -> None:
-    """A tokenizer folder as the published SDXL has it: vocab.json, merges.txt and two small files, no tokenizer.json."""
+    """A tokenizer folder as the published SDXL has it, without tokenizer.json; of the full vocabulary it is the same to
+    the byte (pad `<|endoftext|>` in `tokenizer`, "!" in `tokenizer_2`)."""
     vocabulary, lines = clip_vocabulary(merges)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "vocab.json").write_text(json.dumps(vocabulary, ensure_ascii=False))
+    (folder / "vocab.json").write_text(json.dumps(vocabulary, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
     (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(lines) + "\n")
 
-    def added(content: str, normalized: bool) -> dict:
-        flags = {"lstrip": False, "normalized": normalized, "rstrip": False, "single_word": False}
-        return {"content": content} | flags
-
-    special = {"bos_token": added(BOS, True), "eos_token": added(EOS, True)}
-    write_json(folder / "special_tokens_map.json", special | {"pad_token": pad, "unk_token": added(EOS, True)})
-    decoder = {str(vocabulary[t]): added(t, t != pad or t == EOS) | {"special": True} for t in {pad: 0, BOS: 0, EOS: 0}}
-    write_json(
-        folder / "tokenizer_config.json",
-        {
-            "add_prefix_space": False,
-            "added_tokens_decoder": dict(sorted(decoder.items(), key=lambda item: int(item[0]))),
-            "bos_token": BOS,
-            "clean_up_tokenization_spaces": True,
-            "do_lower_case": True,
-            "eos_token": EOS,
-            "errors": "replace",
-            "model_max_length": 77,
-            "pad_token": pad,
-            "tokenizer_class": "CLIPTokenizer",
-            "unk_token": EOS,
-        },
-    )
+    flags = {"lstrip": False, "normalized": True, "rstrip": False, "single_word": False}
+    special = {name: {"content": text} | flags for name, text in [("bos_token", BOS), ("eos_token", EOS)]}
+    special |= {"pad_token": pad, "unk_token": special["eos_token"]}
+    write_json(folder / "special_tokens_map.json", special)
+    config = {name: value if name == "pad_token" else {"__type": "AddedToken"} | value for name, value in special.items()}
+    config |= {
+        "add_prefix_space": False,
+        "clean_up_tokenization_spaces": True,
+        "do_lower_case": True,
+        "errors": "replace",
+        "model_max_length": 77,
+        "tokenizer_class": "CLIPTokenizer",
+    }
+    write_json(folder / "tokenizer_config.json", dict(sorted(config.items())))
 
 
 # Original key names. Each function takes a state dict of diffusers names (values are anything with the few methods
