@@ -66,6 +66,13 @@ fn a_temperature_that_overflows_is_an_error() {
 }
 
 #[test]
+fn top_p_of_zero_keeps_the_most_likely_token() {
+    let mut logits = [1.0, 3.0, 2.0];
+    Sampling { top_p: 0.0, ..PLAIN }.process(&mut logits, &[]).unwrap();
+    assert_eq!(logits, [f32::NEG_INFINITY, 3.0, f32::NEG_INFINITY]);
+}
+
+#[test]
 fn wrong_parameters_are_refused_by_name() {
     let cases = [
         ("temperature", Sampling { temperature: -0.1, ..PLAIN }),
