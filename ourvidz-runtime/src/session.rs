@@ -38,7 +38,14 @@ pub struct Session {
     name: String,
     device: Device,
     inner: OrtSession,
-    inputs: Vec<(String, Option<DType>)>,
+    inputs: Vec<Input>,
+}
+
+#[derive(Debug)]
+struct Input {
+    name: String,
+    dtype: Option<DType>,
+    rank: Option<usize>,
 }
 
 impl Session {
@@ -81,21 +88,23 @@ impl Session {
     }
 
     fn new(name: &str, device: Device, inner: OrtSession) -> Session {
-        let inputs = inner.inputs().iter();
-        let inputs =
-            inputs.map(|i| (i.name().to_owned(), i.dtype().tensor_type().and_then(dtype_of))).collect();
+        let inputs = inner.inputs().iter().map(|input| Input {
+            name: input.name().to_owned(),
+            dtype: input.dtype().tensor_type().and_then(dtype_of),
+            rank: input.dtype().tensor_shape().map(|shape| shape.len()),
+        });
+        let inputs = inputs.collect();
         Session { name: name.to_owned(), device, inner, inputs }
     }
 
     /// Names of the inputs, in the model's order.
     pub fn inputs(&self) -> impl Iterator<Item = &str> {
-        self.inputs.iter().map(|(name, _)| name.as_str())
+        self.inputs.iter().map(|input| input.name.as_str())
     }
 
     /// Float type of an input, where it is one.
     pub fn input_precision(&self, name: &str) -> Option<Precision> {
-        let (_, dtype) = self.inputs.iter().find(|(known, _)| known == name)?;
-        match dtype {
+        match self.inputs.iter().find(|input| input.name == name)?.dtype {
             Some(DType::F32) => Some(Precision::Fp32),
             Some(DType::F16) => Some(Precision::Fp16),
             Some(DType::Bf16) => Some(Precision::Bf16),
@@ -163,7 +172,7 @@ impl Binding<'_> {
     }
 
     fn set(&mut self, name: &str, tensor: &Tensor) -> Result<()> {
-        let Some((_, dtype)) = self.session.inputs.iter().find(|(known, _)| known == name) else {
+        let Some(input) = self.session.inputs.iter().find(|input| input.name == name) else {
             let known: Vec<_> = self.session.inputs().collect();
             return Err(Error::Invalid {
                 field: format!("input of {}", self.session.name),
@@ -172,8 +181,12 @@ impl Binding<'_> {
             });
         };
         let what = format!("binding {name} of {}", self.session.name);
-        let value =
-            to_ort(&tensor.to_dtype(dtype.unwrap_or(tensor.dtype()))?).map_err(Error::session(&what))?;
+        let mut tensor = tensor.to_dtype(input.dtype.unwrap_or(tensor.dtype()))?;
+        if input.rank == Some(0) && tensor.shape() == [1] {
+            // Exported models take single numbers as scalars.
+            tensor = tensor.into_scalar();
+        }
+        let value = to_ort(&tensor).map_err(Error::session(&what))?;
         self.binding.bind_input(name, &value).map_err(Error::session(&what))
     }
 }

@@ -73,6 +73,12 @@ impl Tensor {
         }
     }
 
+    /// One number of shape [1] as shape [].
+    pub(crate) fn into_scalar(mut self) -> Tensor {
+        self.shape.clear();
+        self
+    }
+
     pub(crate) fn data(&self) -> &Data {
         &self.data
     }

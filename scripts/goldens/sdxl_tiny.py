@@ -9,7 +9,7 @@ the files. Each folder holds the checkpoint as `save_pretrained` writes it (toke
     linear_eps      fp32; 3 levels, linear projection; epsilon, leading; no negative prompt: zeros
     conv_vpred      fp16 files of the variant fp16; conv projection; v-prediction, trailing, zero terminal SNR; no negative
                     prompt, yet none forced to zero: the empty prompt is encoded; two pictures
-    linspace_bf16   bf16, UNet in shards, layers per block in a list; linspace, Karras; 72x64; a prompt to be truncated
+    linspace_bf16   bf16, UNet in shards, layers per block in a list; linspace, Karras; 72x64
     single_file     fp16, one model.safetensors of original key names, heads 64 wide; tokenizer folders beside it
 """
 
@@ -136,7 +136,7 @@ CONFIGURATIONS = {
         "force_zeros": True,
         "shards": "400KB",
         "request": {
-            "prompt": "portrait of an astronaut, " * 12 + "oil on canvas",
+            "prompt": "portrait of an astronaut, " * 3 + "oil on canvas",
             "negative_prompt": "blurry, low quality!!",
             "width": 72,
             "guidance_scale": 4.0,

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use safetensors::SafeTensors;
+use safetensors::tensor::Metadata;
 
 use crate::{DType, Error, Result};
 
@@ -82,11 +82,10 @@ pub fn open_safetensors(path: &Path) -> Result<BTreeMap<String, TensorView>> {
     if header_len > size.saturating_sub(8) {
         return Err(damaged(safetensors::SafeTensorError::InvalidHeaderLength));
     }
-    let mut buffer = length.to_vec();
-    buffer.resize(8 + header_len as usize, 0);
-    file.read_exact(&mut buffer[8..]).map_err(Error::io(path, "reading the header"))?;
-    // The metadata check of the crate wants the whole file, so the end of the data is checked below.
-    let (_, metadata) = SafeTensors::read_metadata(&buffer).map_err(damaged)?;
+    let mut header = vec![0; header_len as usize];
+    file.read_exact(&mut header).map_err(Error::io(path, "reading the header"))?;
+    let metadata: Metadata = serde_json::from_slice(&header)
+        .map_err(|e| damaged(safetensors::SafeTensorError::InvalidHeaderDeserialization(e)))?;
     let start = 8 + header_len;
     let file: Arc<Path> = real.into();
     metadata

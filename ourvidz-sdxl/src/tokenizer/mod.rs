@@ -40,7 +40,7 @@ impl ClipTokenizer {
         let tokenizer = if vocab.is_file() && merges.is_file() {
             let (vocab, merges) = BPE::read_file(&vocab.to_string_lossy(), &merges.to_string_lossy())
                 .map_err(|e| failed(e.to_string()))?;
-            build(vocab, merges).map_err(failed)?
+            build(vocab, merges, &pad).map_err(failed)?
         } else {
             let file = folder.join("tokenizer.json");
             let mut tokenizer = Tokenizer::from_file(&file)
@@ -59,7 +59,7 @@ impl ClipTokenizer {
     pub fn bundled(pad: &str) -> Result<ClipTokenizer> {
         let failed = |reason| Error::Tokenizer { path: "bundled".into(), reason };
         let (vocab, merges) = bundled::vocabulary().map_err(failed)?;
-        build(vocab, merges).and_then(|t| ClipTokenizer::new(t, pad)).map_err(failed)
+        build(vocab, merges, pad).and_then(|t| ClipTokenizer::new(t, pad)).map_err(failed)
     }
 
     /// Writes `tokenizer.json` and `tokenizer_config.json`.
@@ -94,7 +94,7 @@ impl ClipTokenizer {
     }
 }
 
-fn build(vocab: Vocab, merges: Merges) -> Result<Tokenizer, String> {
+fn build(vocab: Vocab, merges: Merges, pad: &str) -> Result<Tokenizer, String> {
     // The pattern of transformers' CLIPTokenizer; letters and other signs stay apart, digits stand alone.
     const WORDS: &str =
         r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
@@ -113,7 +113,8 @@ fn build(vocab: Vocab, merges: Merges) -> Result<Tokenizer, String> {
     let words = Split::new(SplitPattern::Regex(WORDS.into()), SplitDelimiterBehavior::Removed, true);
     let bytes = ByteLevel::new(false, true, true);
     tokenizer.with_pre_tokenizer(Some(PreTokenizers::new(vec![words.map_err(text)?.into(), bytes.into()])));
-    let special = [START, END].map(|token| AddedToken::from(token, true));
+    // The padding token is special too: text encoder 2 pads with `!`, so that every `!` of a prompt is that token.
+    let special = [START, END, pad].map(|token| AddedToken::from(token, true));
     tokenizer.add_special_tokens(special).map_err(text)?;
     Ok(tokenizer)
 }
