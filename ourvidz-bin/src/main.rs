@@ -1,36 +1,40 @@
 //! The `ourvidz` command.
 #![forbid(unsafe_code)]
 
+mod cli;
+mod commands;
+mod demo_model;
+mod failure;
+mod output;
+mod progress;
 mod setup;
+mod tensors;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::Parser;
 
-#[derive(Debug, Parser)]
-#[command(name = "ourvidz", version, about)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Fetch ONNX Runtime's libraries into the user's data folder
-    Setup(setup::SetupOptions),
-}
+use cli::{Cli, Command, Generate};
+use failure::Failure;
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
-        Command::Setup(options) => setup::run(&options),
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if !error.use_stderr() => {
+            output::line(&error.to_string());
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => return Failure::from(error).report(),
+    };
+    output::start_logging();
+    let result = match cli.command {
+        Command::Generate { what: Generate::Image(options) } => commands::generate_image(&options),
+        Command::RunJob(options) => commands::run_job(&options),
+        Command::Export(options) => commands::export(&options),
+        Command::Setup(options) => setup::run(&options).map_err(Failure::from),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            use std::io::Write as _;
-            // Nowhere is left to report a closed standard error.
-            let _ = writeln!(std::io::stderr(), "error: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(failure) => failure.report(),
     }
 }

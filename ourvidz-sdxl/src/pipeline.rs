@@ -63,7 +63,7 @@ impl SdxlPipeline {
         let embeds = self.encode_prompt(&request)?; // [1, L, 2048], [1, 1280]
         let latents = self.denoise(&request, &embeds, None, on_step)?; // [N, 4, H/8, W/8]
         let decoded = self.decode(&latents)?; // [N, 3, H, W]
-        Ok(images(decoded, seed))
+        Ok(images(&decoded, seed))
     }
 
     /// Prompt and negative prompt through both text encoders. Without guidance (`guidance_scale` of 1 or less) the
@@ -254,9 +254,10 @@ fn side_by_side(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     Ok(Tensor::f32(&[1, tokens, da + db], joined)?)
 }
 
-fn images(decoded: Tensor, seed: u64) -> Vec<Image> {
+/// Pictures from decoded values [N, 3, H, W]; the first has `seed`, the next `seed + 1`, and so on.
+pub fn images(decoded: &Tensor, seed: u64) -> Vec<Image> {
     let [_, c, h, w] = decoded.shape()[..] else { return vec![] };
-    let values = decoded.into_f32();
+    let values = decoded.clone().into_f32();
     let each = values.chunks_exact(c * h * w).zip(seed..);
     each.map(|(picture, seed)| Image::from_decoded(picture, h, w, seed)).collect()
 }

@@ -1,0 +1,13 @@
+use crate::cli::ExportOptions;
+use crate::failure::Failure;
+use crate::output;
+use crate::progress::Progress;
+
+/// `ourvidz export`
+pub(crate) fn export(options: &ExportOptions) -> Result<(), Failure> {
+    let mut progress = Progress::new();
+    ourvidz_sdxl::export(&options.model, &options.out, options.precision, |p| progress.load(p))?;
+    progress.end();
+    output::line(&options.out.display().to_string());
+    Ok(())
+}

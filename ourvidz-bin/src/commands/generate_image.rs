@@ -1,0 +1,134 @@
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use ourvidz_runtime::Tensor;
+use ourvidz_sdxl::{PromptEmbeds, TextToImage};
+
+use super::load::load;
+use crate::cli::ImageOptions;
+use crate::failure::Failure;
+use crate::progress::{Lap, Progress};
+use crate::{output, tensors};
+
+/// `ourvidz generate image`
+pub(crate) fn generate_image(options: &ImageOptions) -> Result<(), Failure> {
+    let seed = options.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
+    let request = TextToImage {
+        negative_prompt: options.negative_prompt.clone(),
+        num_inference_steps: options.steps,
+        guidance_scale: options.guidance_scale,
+        width: options.width,
+        height: options.height,
+        num_images: options.num_images,
+        seed: Some(seed),
+        noise_source: options.rng,
+        ..TextToImage::new(&options.prompt)
+    };
+    request.validate()?;
+    check_folder(&options.output)?;
+    let initial = options.latents.as_deref().map(|path| tensors::read(path, "latents"));
+    let initial = initial.transpose().map_err(Failure::arguments)?;
+
+    let mut progress = Progress::new();
+    let mut lap = Lap::start();
+    let mut sdxl = load(&options.model, &mut progress)?;
+    let loading = lap.next();
+    let embeds = sdxl.encode_prompt(&request)?;
+    let encoding = lap.next();
+    let mut dump = Vec::new();
+    let latents = sdxl.denoise(&request, &embeds, initial, |step| {
+        progress.step(step.index + 1, step.num_inference_steps);
+        if options.dump.is_some() {
+            dump.push((format!("noise_pred.{}", step.index), step.noise_pred.to_vec()));
+            dump.push((format!("latents.{}", step.index), step.latents.to_vec()));
+        }
+        ControlFlow::Continue(())
+    })?;
+    let denoising = lap.next();
+    let decoded = sdxl.decode(&latents)?;
+    let decoding = lap.next();
+    progress.end();
+
+    if let Some(path) = &options.dump {
+        write_dump(path, embeds, dump, latents, decoded.clone())?;
+    }
+    let parameters = parameters(&request, sdxl.scheduler_class()?);
+    let images = ourvidz_sdxl::images(&decoded, seed);
+    for (i, image) in images.iter().enumerate() {
+        let path = numbered(&options.output, i, images.len());
+        let text = parameters.replace("{seed}", &image.seed().to_string());
+        let png = image
+            .to_png(&[("parameters", &text), ("Software", concat!("ourvidz ", env!("CARGO_PKG_VERSION")))])?;
+        std::fs::write(&path, png).with_context(|| path.display().to_string())?;
+        output::line(&format!("{} (seed {})", path.display(), image.seed()));
+    }
+    output::error(&format!(
+        "{} on {} in {}: loading {loading:.2} s, encoding {encoding:.3} s, {} steps {denoising:.3} s \
+         ({:.1} ms each), decoding {decoding:.3} s",
+        sdxl.scheduler_class()?,
+        sdxl.device(),
+        sdxl.precision(),
+        request.num_inference_steps,
+        denoising * 1e3 / request.num_inference_steps as f64,
+    ));
+    Ok(())
+}
+
+/// Found out before minutes of work, not after.
+fn check_folder(output: &Path) -> Result<(), Failure> {
+    match output.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) if !folder.is_dir() => {
+            Err(Failure::arguments(anyhow::anyhow!("--output: {} is not a folder", folder.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn write_dump(
+    path: &Path,
+    embeds: PromptEmbeds,
+    steps: Vec<(String, Vec<f32>)>,
+    latents: Tensor,
+    image: Tensor,
+) -> Result<(), Failure> {
+    let shape = latents.shape().to_vec();
+    let mut tensors = vec![
+        ("prompt_embeds".to_owned(), embeds.prompt_embeds),
+        ("pooled_prompt_embeds".to_owned(), embeds.pooled_prompt_embeds),
+    ];
+    if let Some((negative, pooled)) = embeds.negative {
+        tensors.push(("negative_prompt_embeds".to_owned(), negative));
+        tensors.push(("negative_pooled_prompt_embeds".to_owned(), pooled));
+    }
+    for (name, values) in steps {
+        tensors.push((name, Tensor::f32(&shape, values)?));
+    }
+    tensors.push(("latents".to_owned(), latents));
+    tensors.push(("image".to_owned(), image));
+    Ok(tensors::write(path, tensors)?)
+}
+
+/// The text that image tools read from the chunk `parameters`; `{seed}` is filled in per image.
+fn parameters(request: &TextToImage, scheduler: &str) -> String {
+    let negative = request.negative_prompt.as_deref().map(|text| format!("\nNegative prompt: {text}"));
+    format!(
+        "{}{}\nSteps: {}, Sampler: {scheduler}, CFG scale: {}, Seed: {{seed}}, Size: {}x{}, RNG: {}",
+        request.prompt,
+        negative.unwrap_or_default(),
+        request.num_inference_steps,
+        request.guidance_scale,
+        request.width,
+        request.height,
+        request.noise_source,
+    )
+}
+
+fn numbered(output: &Path, i: usize, count: usize) -> PathBuf {
+    if count == 1 {
+        return output.to_owned();
+    }
+    let stem = output.file_stem().unwrap_or_default().to_string_lossy();
+    let extension = output.extension().unwrap_or("png".as_ref()).to_string_lossy();
+    output.with_file_name(format!("{stem}-{i}.{extension}"))
+}

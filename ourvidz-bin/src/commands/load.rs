@@ -1,0 +1,36 @@
+use ourvidz_sdxl::SdxlPipeline;
+
+use crate::cli::ModelOptions;
+use crate::failure::Failure;
+use crate::progress::Progress;
+use crate::{demo_model, output};
+
+/// Loads the checkpoint asked for, else the bundled one, saying so.
+pub(super) fn load(options: &ModelOptions, progress: &mut Progress) -> Result<SdxlPipeline, Failure> {
+    let path = match &options.model {
+        Some(path) if path.exists() => path.clone(),
+        Some(path) => {
+            return Err(Failure::arguments(anyhow::anyhow!("--model: nothing is at {}", path.display())));
+        }
+        None => {
+            output::error(
+                "no model is configured: using the bundled demo checkpoint (random weights, abstract pictures)",
+            );
+            demo_model::tiny_sdxl()?
+        }
+    };
+    let mut builder = SdxlPipeline::builder(path).device(options.device);
+    if let Some(precision) = options.precision {
+        builder = builder.precision(precision);
+    }
+    if let Some(variant) = &options.variant {
+        builder = builder.variant(variant);
+    }
+    if let Some(name) = &options.scheduler {
+        builder = builder.scheduler(name);
+    }
+    if let Some(folder) = &options.cache_dir {
+        builder = builder.cache_folder(folder);
+    }
+    Ok(builder.load_with(|p| progress.load(p))?)
+}
