@@ -1,4 +1,4 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ort::operator::OperatorDomain;
@@ -18,6 +18,8 @@ pub struct SessionOptions {
     pub device: Device,
     /// Threads on the processor; `None` takes one per core.
     pub threads: Option<usize>,
+    /// Write a trace of every node's time here, named after the model.
+    pub profile: Option<PathBuf>,
     /// Operators of other domains than ONNX Runtime's own.
     pub operators: Vec<Arc<OperatorDomain>>,
 }
@@ -27,6 +29,7 @@ impl std::fmt::Debug for SessionOptions {
         f.debug_struct("SessionOptions")
             .field("device", &self.device)
             .field("threads", &self.threads)
+            .field("profile", &self.profile)
             .field("operators", &self.operators.len())
             .finish()
     }
@@ -59,7 +62,7 @@ impl Session {
         cache: &WeightCache,
         progress: &mut dyn FnMut(LoadProgress<'_>),
     ) -> Result<Session> {
-        let mut builder = builder(options)?;
+        let mut builder = builder(model.name(), options)?;
         let prepared = model.prepare(cache, progress)?;
         let what = format!("loading {} on {}", model.name(), options.device);
         if let Some(folder) = &prepared.folder {
@@ -83,7 +86,7 @@ impl Session {
     /// As [`Session::load`].
     pub fn load_file(name: &str, path: &Path, options: &SessionOptions) -> Result<Session> {
         let what = format!("loading {} on {}", path.display(), options.device);
-        let inner = builder(options)?.commit_from_file(path).map_err(Error::session(what))?;
+        let inner = builder(name, options)?.commit_from_file(path).map_err(Error::session(what))?;
         Ok(Session::new(name, options.device, inner))
     }
 
@@ -191,7 +194,7 @@ impl Binding<'_> {
     }
 }
 
-fn builder(options: &SessionOptions) -> Result<SessionBuilder> {
+fn builder(name: &str, options: &SessionOptions) -> Result<SessionBuilder> {
     let environment = library::environment(options.device)?;
     let what = format!("preparing a session on {}", options.device);
     let mut builder = OrtSession::builder(environment).map_err(Error::session(&what))?;
@@ -208,6 +211,9 @@ fn builder(options: &SessionOptions) -> Result<SessionBuilder> {
     }
     if let Some(threads) = options.threads {
         builder = builder.with_intra_threads(threads).map_err(Error::session(&what))?;
+    }
+    if let Some(folder) = &options.profile {
+        builder = builder.with_profiling(folder.join(name)).map_err(Error::session(&what))?;
     }
     for domain in &options.operators {
         builder = builder.with_operators(domain.clone()).map_err(Error::session(&what))?;

@@ -19,6 +19,7 @@ pub struct SdxlPipelineBuilder {
     scheduler: Option<String>,
     threads: Option<usize>,
     cache: Option<PathBuf>,
+    profile: Option<PathBuf>,
 }
 
 impl SdxlPipelineBuilder {
@@ -31,6 +32,7 @@ impl SdxlPipelineBuilder {
             scheduler: None,
             threads: None,
             cache: None,
+            profile: None,
         }
     }
 
@@ -72,6 +74,12 @@ impl SdxlPipelineBuilder {
         self
     }
 
+    /// Folder for a trace of every node's time, one file per model, written when the pipeline is dropped.
+    pub fn profile(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.profile = Some(folder.into());
+        self
+    }
+
     /// Loads all models.
     ///
     /// # Errors
@@ -89,8 +97,12 @@ impl SdxlPipelineBuilder {
         let scheduler = self.scheduler_config(checkpoint.scheduler.clone())?;
         let precision = self.precision.unwrap_or(self.device.default_precision());
         self.device.check_precision(precision)?;
-        let options =
-            SessionOptions { device: self.device, threads: self.threads, ..SessionOptions::default() };
+        let options = SessionOptions {
+            device: self.device,
+            threads: self.threads,
+            profile: self.profile.clone(),
+            ..SessionOptions::default()
+        };
         let cache = self.cache.map_or_else(WeightCache::user, WeightCache::new);
         let models = models::build(&checkpoint, self.device.target(), precision, false)?;
         let mut load = |name: &'static str, of: fn(&Models) -> &Model| -> Result<Session> {

@@ -31,8 +31,7 @@ pub(crate) fn run_job(options: &RunJobOptions) -> Result<(), Failure> {
         Err(rejected) => {
             return match Callback::rejected(&rejected) {
                 Some(callback) => Err(report_failed(callback)?),
-                // Without an id there is nobody to call.
-                None => Err(Failure::Failed(rejected.error.into())),
+                None => Err(report_nameless(&rejected.error)?),
             };
         }
     };
@@ -130,6 +129,7 @@ fn metadata(
     metadata.scheduler = sdxl.scheduler_class()?.to_owned();
     metadata.precision = sdxl.precision().to_string();
     metadata.device = sdxl.device().to_string();
+    metadata.negative_prompt_used = !sdxl_job.negative_prompt.is_empty() && sdxl_job.guidance_scale > 1.0;
     if sdxl_job.reference.is_some() {
         metadata.reference_error = Some("image-to-image is not part of this version".to_owned());
     }
@@ -206,6 +206,17 @@ fn report_failed(mut callback: Callback) -> Result<Failure, Failure> {
         failed.timestamp = OffsetDateTime::now_utc().format(&Rfc3339).ok();
     }
     print(&callback)?;
+    Ok(Failure::Reported)
+}
+
+/// A job without an id: nobody could be called, but who runs this reads the same body.
+fn report_nameless(error: &ourvidz_core::Error) -> Result<Failure, Failure> {
+    let mut metadata = FailedMetadata::of(error);
+    metadata.timestamp = OffsetDateTime::now_utc().format(&Rfc3339).ok();
+    let body = serde_json::json!({
+        "job_id": null, "status": "failed", "error_message": error.to_string(), "assets": [], "metadata": metadata,
+    });
+    output::line(&format!("{body:#}"));
     Ok(Failure::Reported)
 }
 

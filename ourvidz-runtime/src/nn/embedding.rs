@@ -17,7 +17,7 @@ pub fn embedding(g: &mut Graph, w: &Weights<'_>, ids: Value, rows: usize, width:
 /// # Errors
 /// [`Error::Shape`] for an odd width or an x whose last axis is not 1.
 pub fn sinusoidal_embedding(g: &mut Graph, x: Value, width: usize) -> Result<Value> {
-    if width % 2 != 0 || g.fixed(x, -1)? != 1 || g.dtype_of(x) != DType::F32 {
+    if !width.is_multiple_of(2) || g.fixed(x, -1)? != 1 || g.dtype_of(x) != DType::F32 {
         let rule = "needs an even width and f32 numbers [..., 1]";
         return Err(Error::shape("sinusoidal_embedding", rule, format!("{width}, {}", show(g.shape(x)))));
     }

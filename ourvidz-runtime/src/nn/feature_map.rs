@@ -93,9 +93,8 @@ pub fn resize_nearest_like(g: &mut Graph, x: Value, like: Value) -> Result<Value
     let attributes = vec![("start", Attribute::Int(first)), ("end", Attribute::Int(end))];
     let sizes = g.operator("", "Shape", &[Some(like)], attributes, (DType::I64, vec![2.into()]));
     let mut shape = g.shape(x).to_vec();
-    for axis in first as usize..end as usize {
-        shape[axis] = g.shape(like)[axis].clone();
-    }
+    let axes = first as usize..end as usize;
+    shape[axes.clone()].clone_from_slice(&g.shape(like)[axes]);
     Ok(resize(g, x, [None, Some(sizes)], shape))
 }
 

@@ -31,7 +31,7 @@ pub fn group_norm(g: &mut Graph, w: &Weights<'_>, x: Value, norm: GroupNorm) -> 
         return portable(g, w, x, norm, c);
     }
     // The kernel takes pairs of channels of one group.
-    if (c / norm.num_groups) % 2 == 0 {
+    if (c / norm.num_groups).is_multiple_of(2) {
         let gamma = g.weight_as(w, "weight", &[c], DType::F32, Layout::AsStored)?;
         let beta = g.weight_as(w, "bias", &[c], DType::F32, Layout::AsStored)?;
         let attributes = vec![

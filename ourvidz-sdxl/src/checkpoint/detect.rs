@@ -96,9 +96,11 @@ pub(super) fn unet(tensors: &Tensors) -> Result<UNetConfig> {
 pub(super) fn vae(tensors: &Tensors) -> VaeConfig {
     let shape = |name: &str| tensors.get(&format!("{VAE}{name}")).map(|view| view.shape.as_slice());
     let has_block = |i: usize, j: usize| shape(&format!("encoder.down.{i}.block.{j}.conv2.weight"));
-    let mut config = VaeConfig::default();
-    config.block_out_channels = (0..).map_while(|i| has_block(i, 0)?.first().copied()).collect();
-    config.layers_per_block = (0..).take_while(|j| has_block(0, *j).is_some()).count();
+    let mut config = VaeConfig {
+        block_out_channels: (0..).map_while(|i| has_block(i, 0)?.first().copied()).collect(),
+        layers_per_block: (0..).take_while(|j| has_block(0, *j).is_some()).count(),
+        ..VaeConfig::default()
+    };
     if let Some([_, latents, ..]) = shape("decoder.conv_in.weight") {
         config.latent_channels = *latents;
     }

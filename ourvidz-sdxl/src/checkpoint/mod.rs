@@ -34,6 +34,7 @@ pub(crate) struct Checkpoint {
 }
 
 /// Where the models come from.
+#[expect(clippy::large_enum_variant, reason = "there is one while a pipeline loads")]
 #[derive(Debug)]
 pub(crate) enum Parts {
     /// Tensors, by the names of diffusers and transformers.

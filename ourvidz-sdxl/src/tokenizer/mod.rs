@@ -114,7 +114,9 @@ fn build(vocab: Vocab, merges: Merges, pad: &str) -> Result<Tokenizer, String> {
     let bytes = ByteLevel::new(false, true, true);
     tokenizer.with_pre_tokenizer(Some(PreTokenizers::new(vec![words.map_err(text)?.into(), bytes.into()])));
     // The padding token is special too: text encoder 2 pads with `!`, so that every `!` of a prompt is that token.
-    let special = [START, END, pad].map(|token| AddedToken::from(token, true));
+    // As in the published folders, start and end are found in any case, the padding token (added last) as it is.
+    let special = [(START, true), (END, true), (pad, false)];
+    let special = special.map(|(token, any_case)| AddedToken::from(token, true).normalized(any_case));
     tokenizer.add_special_tokens(special).map_err(text)?;
     Ok(tokenizer)
 }
