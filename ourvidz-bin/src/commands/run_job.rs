@@ -4,7 +4,7 @@ use std::time::Instant;
 use anyhow::Context;
 use bytes::Bytes;
 use ourvidz_core::job::callback::{
-    Asset, AssetMetadata, Callback, CallbackFormat, ErrorCode, Metadata, SdxlMetadata,
+    Asset, AssetMetadata, Callback, CallbackFormat, ErrorCode, FailedMetadata, Metadata, SdxlMetadata,
 };
 use ourvidz_core::job::{self, Job, JobRequest, Media, SdxlJob};
 use ourvidz_core::policy;
