@@ -99,6 +99,10 @@ fn build(vocab: Vocab, merges: Merges, pad: &str) -> Result<Tokenizer, String> {
     const WORDS: &str =
         r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
     let text = |e: tokenizers::Error| e.to_string();
+    // Added to the vocabulary, a token would get an id beyond the text encoder's table.
+    if let Some(token) = [START, END, pad].into_iter().find(|token| !vocab.contains_key(*token)) {
+        return Err(format!("has no token {token}"));
+    }
     let model = BPE::builder()
         .vocab_and_merges(vocab, merges)
         .unk_token(END.into())
