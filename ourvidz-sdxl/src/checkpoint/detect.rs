@@ -147,3 +147,6 @@ fn clip<'a>(
         ..base
     }
 }
+
+#[cfg(test)]
+mod tests;
