@@ -16,7 +16,7 @@ use crate::Result;
 use crate::config::{ClipTextConfig, UNetConfig, VaeConfig};
 use crate::tokenizer::ClipTokenizer;
 
-pub use names::original_to_diffusers;
+pub use names::{Named, original_to_diffusers};
 
 /// Everything a pipeline needs to know of a checkpoint before it builds or loads a model.
 #[derive(Debug)]
