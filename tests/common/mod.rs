@@ -12,12 +12,15 @@ use safetensors::{Dtype, SafeTensors};
 /// Relative L2 error allowed in fp32 on the processor.
 pub const FP32: f64 = 1e-4;
 
+/// Shape and numbers of each tensor of a file.
+pub type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+
 pub fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
 }
 
 /// f32 and i64 tensors of a file, the latter as f32.
-pub fn read_tensors(path: &Path) -> Result<BTreeMap<String, (Vec<usize>, Vec<f32>)>> {
+pub fn read_tensors(path: &Path) -> Result<Tensors> {
     let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
     let file = SafeTensors::deserialize(&bytes)?;
     let mut tensors = BTreeMap::new();
@@ -45,6 +48,24 @@ pub fn relative_l2(found: &Tensor, expected: &(Vec<usize>, Vec<f32>)) -> Result<
     ensure!(difference.is_finite(), "not finite");
     // A reference of zeros (no negative prompt) must be met exactly.
     Ok(if size == 0.0 { difference } else { (difference / size).sqrt() })
+}
+
+/// Compares every tensor of `found` with the one of its name; the worst error is printed.
+pub fn all_close(found: &[(String, Tensor)], expected: &Tensors, tolerance: f64) -> Result<()> {
+    let (mut worst, mut beyond) = ((0.0, ""), Vec::new());
+    for (name, tensor) in found {
+        let reference = expected.get(name).with_context(|| format!("{name} is not in the golden file"))?;
+        let error = relative_l2(tensor, reference).with_context(|| name.clone())?;
+        if error >= worst.0 {
+            worst = (error, name);
+        }
+        if error > tolerance {
+            beyond.push(format!("{name}: {error:.2e}"));
+        }
+    }
+    println!("{} tensors, worst {:.1e} ({})", found.len(), worst.0, worst.1);
+    ensure!(beyond.is_empty(), "beyond {tolerance:e}: {}", beyond.join(", "));
+    Ok(())
 }
 
 /// The request of a golden folder, as `scripts/goldens/sdxl_tiny.py` writes it.
