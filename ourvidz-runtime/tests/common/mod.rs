@@ -1,0 +1,63 @@
+//! What the tests of the runtime share: small checkpoints, models of one layer, comparison of whole arrays.
+#![allow(dead_code, unreachable_pub)]
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use ourvidz_runtime::{Graph, Session, SessionOptions, Tensor, WeightCache};
+use safetensors::tensor::{Dtype, TensorView};
+
+/// Relative L2 error allowed for one layer in fp32 on the processor.
+pub const FP32: f64 = 1e-5;
+
+/// A tensor for [`write`]: name, type, shape, bytes.
+pub type Stored<'a> = (&'a str, Dtype, &'a [usize], Vec<u8>);
+
+pub fn f32_bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|x| x.to_le_bytes()).collect()
+}
+
+pub fn u16_bytes(values: &[u16]) -> Vec<u8> {
+    values.iter().flat_map(|x| x.to_le_bytes()).collect()
+}
+
+/// Writes a `.safetensors` file and the folders it lies in.
+pub fn write(path: &Path, tensors: &[Stored<'_>]) -> Result<()> {
+    std::fs::create_dir_all(path.parent().context("a folder")?)?;
+    let views = tensors
+        .iter()
+        .map(|(name, dtype, shape, bytes)| Ok((*name, TensorView::new(*dtype, shape.to_vec(), bytes)?)));
+    let views = views.collect::<Result<Vec<_>>>()?;
+    Ok(safetensors::serialize_to_file(views, None, path)?)
+}
+
+/// A session on the processor; converted weights go to `cache`.
+pub fn load(graph: Graph, cache: &Path) -> Result<Session> {
+    let cache = WeightCache::new(cache);
+    Ok(Session::load(&graph.finish(), &SessionOptions::default(), &cache, &mut |_| ())?)
+}
+
+/// The one output `y` of a model.
+pub fn run(session: &mut Session, inputs: &[(&str, &Tensor)]) -> Result<Tensor> {
+    Ok(session.run(inputs, &["y"])?.remove(0))
+}
+
+/// Shape and relative L2 error; `tolerance` 0 asks for the same numbers.
+pub fn close(name: &str, found: &Tensor, expected: &Tensor, tolerance: f64) -> Result<()> {
+    ensure!(
+        found.shape() == expected.shape(),
+        "{name}: {:?}, expected {:?}",
+        found.shape(),
+        expected.shape()
+    );
+    let (found, expected) = (found.clone().into_f32(), expected.clone().into_f32());
+    ensure!(!expected.is_empty(), "{name}: nothing to compare");
+    let square = |x: f64| x * x;
+    let pairs = found.iter().zip(&expected);
+    let difference: f64 = pairs.map(|(a, b)| square(f64::from(*a) - f64::from(*b))).sum();
+    let size: f64 = expected.iter().map(|b| square(f64::from(*b))).sum();
+    let error = (difference / size).sqrt();
+    println!("{name}: {error:.1e}");
+    ensure!(error <= tolerance, "{name}: relative error {error:.2e}, allowed {tolerance:e}");
+    Ok(())
+}
