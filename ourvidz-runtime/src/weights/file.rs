@@ -75,10 +75,13 @@ pub fn open_safetensors(path: &Path) -> Result<BTreeMap<String, TensorView>> {
     let real = path.canonicalize().map_err(Error::io(path, "opening"))?;
     let mut file = File::open(&real).map_err(Error::io(path, "opening"))?;
     let size = file.metadata().map_err(Error::io(path, "reading the size"))?.len();
+    let damaged = |source| Error::Safetensors { path: path.to_owned(), source };
     let mut length = [0u8; 8];
+    if size < length.len() as u64 {
+        return Err(damaged(safetensors::SafeTensorError::HeaderTooSmall));
+    }
     file.read_exact(&mut length).map_err(Error::io(path, "reading the header"))?;
     let header_len = u64::from_le_bytes(length);
-    let damaged = |source| Error::Safetensors { path: path.to_owned(), source };
     if header_len > size.saturating_sub(8) {
         return Err(damaged(safetensors::SafeTensorError::InvalidHeaderLength));
     }
@@ -170,9 +173,10 @@ fn open_shards(folder: &Path, index: &Path) -> Result<BTreeMap<String, TensorVie
         })?;
         tensors.insert(name, view);
     }
-    // What a shard holds beyond the index is kept: the check for unread tensors then names it.
-    for shard in files.into_values() {
-        tensors.extend(shard);
+    // What a shard holds beyond the index is kept: the check for unread tensors then names it. Where another shard
+    // has the same name, the index has decided.
+    for (name, view) in files.into_values().flatten() {
+        tensors.entry(name).or_insert(view);
     }
     Ok(tensors)
 }
