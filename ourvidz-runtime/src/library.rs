@@ -27,6 +27,15 @@ pub fn library_folder(build: &str) -> Option<PathBuf> {
     data_folder().map(|folder| folder.join(format!("onnxruntime-{ONNXRUNTIME_VERSION}-{build}")))
 }
 
+/// Loads the library that `device` needs. Sessions do it by themselves; an
+/// [`OperatorDomain`](crate::operator::OperatorDomain) that is made before the first of them needs it.
+///
+/// # Errors
+/// [`Error::LibraryNotFound`], [`Error::LibraryLoad`].
+pub fn load(device: Device) -> Result<()> {
+    environment(device).map(drop)
+}
+
 /// The loaded runtime; loads it on the first call.
 pub(crate) fn environment(device: Device) -> Result<&'static Environment> {
     if let Some(environment) = ENVIRONMENT.get() {
