@@ -1,5 +1,6 @@
 //! Weights are mapped, not copied. A file of its own: the test reads the memory of its whole process.
 #![cfg(target_os = "linux")]
+#![allow(clippy::print_stdout)]
 
 mod common;
 

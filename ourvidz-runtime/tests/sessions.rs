@@ -85,6 +85,7 @@ fn vector(values: &[f32]) -> Result<Tensor> {
 #[test]
 fn an_operator_of_a_registered_domain_runs() -> Result<()> {
     library::load(Device::Cpu)?;
+    #[expect(clippy::arc_with_non_send_sync, reason = "the type that a session keeps")]
     let domain = Arc::new(OperatorDomain::new(DOMAIN)?.add(AddOne)?);
     let options = SessionOptions { operators: vec![domain], ..SessionOptions::default() };
     // Two sessions share one domain.
@@ -114,7 +115,8 @@ fn bound_inputs_stay_until_they_are_replaced() -> Result<()> {
     drop((a, b)); // the binding keeps what it needs
     let changed = vector(&[3.0, 4.0])?;
     let other = vector(&[-1.0, -1.0])?;
-    let runs: [(&[(&str, &Tensor)], [f32; 2]); 5] = [
+    type Run<'a> = (&'a [(&'a str, &'a Tensor)], [f32; 2]);
+    let runs: [Run<'_>; 5] = [
         (&[], [11.0, 22.0]),
         (&[("a", &changed)], [13.0, 24.0]),
         (&[], [13.0, 24.0]),

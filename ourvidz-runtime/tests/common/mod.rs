@@ -1,5 +1,5 @@
 //! What the tests of the runtime share: small checkpoints, models of one layer, comparison of whole arrays.
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unreachable_pub, clippy::print_stdout)]
 
 use std::path::Path;
 
