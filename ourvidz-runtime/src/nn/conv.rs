@@ -23,7 +23,7 @@ impl Conv2d {
     }
 }
 
-/// x: [B, C_in, H, W] -> [B, C_out, H', W']. Reads `weight` [C_out, C_in, k, k] and `bias` [C_out].
+/// x: [B, C_in, H, W] -> [B, C_out, H', W']. Reads `weight` [C_out, C_in, k, k] and `bias` `[C_out]`.
 ///
 /// # Errors
 /// Missing or wrongly shaped weights.

@@ -1,7 +1,7 @@
 use crate::graph::{Attribute, Graph, Target, Value};
 use crate::{Result, Weights};
 
-/// x: [..., D_in] -> [..., `out`], with a bias. Reads `weight` [out, in] and `bias` [out].
+/// x: [..., D_in] -> [..., `out`], with a bias. Reads `weight` [out, in] and `bias` `[out]`.
 ///
 /// # Errors
 /// Missing or wrongly shaped weights.

@@ -15,7 +15,7 @@ pub struct GroupNorm {
     pub silu: bool,
 }
 
-/// x: [B, C, H, W] -> [B, C, H, W]. Reads `weight` [C] and `bias` [C].
+/// x: [B, C, H, W] -> [B, C, H, W]. Reads `weight` `[C]` and `bias` `[C]`.
 ///
 /// bfloat16 is normalised in f32.
 ///
@@ -76,7 +76,7 @@ fn portable(g: &mut Graph, w: &Weights<'_>, x: Value, norm: GroupNorm, c: usize)
     if norm.silu { silu(g, y) } else { Ok(y) }
 }
 
-/// x: [..., D] -> [..., D], normalised over the last axis. Reads `weight` [D] and `bias` [D].
+/// x: [..., D] -> [..., D], normalised over the last axis. Reads `weight` `[D]` and `bias` `[D]`.
 ///
 /// # Errors
 /// Missing or wrongly shaped weights.

@@ -14,7 +14,7 @@ pub(crate) use resnet::resnet_block;
 
 /// Adds the UNet to `g`.
 ///
-/// Inputs `sample` [B, 4, h, w], `timestep` f32 [1], `encoder_hidden_states` [B, L, D], `text_embeds` [B, P],
+/// Inputs `sample` [B, 4, h, w], `timestep` f32 `[1]`, `encoder_hidden_states` [B, L, D], `text_embeds` [B, P],
 /// `time_ids` [B, 6] (original height and width, crop top and left, target height and width; f32 in a graph of f32,
 /// otherwise the graph's type). Output `out_sample` [B, 4, h, w].
 ///
