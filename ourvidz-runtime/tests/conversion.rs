@@ -172,3 +172,32 @@ fn exported(g: Graph, folder: &Path, n: usize) -> Result<Vec<f32>> {
     let numbers = bytes.get(..4 * n).context("too short")?.as_chunks::<4>().0;
     Ok(numbers.iter().map(|b| f32::from_le_bytes(*b)).collect())
 }
+
+/// Checkpoints that convert at the same time into one cache do not write into each other's files.
+#[test]
+fn threads_share_a_cache() -> Result<()> {
+    const N: usize = 300_000;
+    let folder = tempfile::tempdir()?;
+    let cache = folder.path().join("cache");
+    let file = |i: u16| folder.path().join(format!("model-{}.safetensors", i / 2));
+    for i in (0..12).step_by(2) {
+        write(&file(i), &[("w", Dtype::BF16, &[N], u16_bytes(&[0x3f80 + i; N]))])?;
+    }
+    // Two threads for each file.
+    let load = |i: u16| -> Result<()> {
+        let (found, _) = weight(&file(i), &cache, DType::F32, N)?;
+        let expected = f32::from_bits(u32::from(0x3f80 + i / 2 * 2) << 16);
+        let wrong = found.into_f32().iter().filter(|x| **x != expected).count();
+        ensure!(wrong == 0, "file {i}: {wrong} numbers of another file");
+        Ok(())
+    };
+    let load = &load;
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..12).map(|i| scope.spawn(move || load(i))).collect();
+        threads
+            .into_iter()
+            .try_for_each(|thread| thread.join().map_err(|_| anyhow::anyhow!("a thread panicked"))?)
+    })?;
+    ensure!(files(&cache)?.len() == 6, "six whole files, nothing beside them: {:?}", files(&cache)?);
+    Ok(())
+}

@@ -2,6 +2,7 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::UNIX_EPOCH;
 
 use half::slice::HalfFloatSliceExt;
@@ -92,7 +93,10 @@ impl WeightCache {
             return Ok((path.canonicalize().map_err(Error::io(&path, "opening"))?, offsets));
         }
         fs::create_dir_all(&self.folder).map_err(Error::io(&self.folder, "making the folder"))?;
-        let part = self.folder.join(format!(".{component}-{}.part", std::process::id()));
+        // One name for each writing: other threads and processes may be converting into the same folder.
+        static WRITINGS: AtomicU64 = AtomicU64::new(0);
+        let number = WRITINGS.fetch_add(1, Ordering::Relaxed);
+        let part = self.folder.join(format!(".{component}-{}-{number}.part", std::process::id()));
         let written = self.write(&part, component, &header, wanted, total, progress);
         if let Err(error) = written {
             // The error that matters is the first one.
