@@ -73,9 +73,12 @@ impl Session {
                 )
                 .map_err(Error::session(&what))?;
         }
-        // Folding would copy every transposed matrix into memory of its own; prepacking likewise on the processor.
+        // Folding would copy every transposed matrix into memory of its own.
         builder = builder.with_disabled_optimizers("ConstantFolding").map_err(Error::session(&what))?;
-        builder = builder.with_prepacking(false).map_err(Error::session(&what))?;
+        if options.device == Device::Cpu {
+            // Prepacking would copy every matrix; on CUDA it is what brings convolution kernels into order.
+            builder = builder.with_prepacking(false).map_err(Error::session(&what))?;
+        }
         let inner = builder.commit_from_memory(&prepared.bytes).map_err(Error::session(&what))?;
         Ok(Session::new(model.name(), options.device, inner))
     }

@@ -25,6 +25,14 @@ impl Graph {
         self.binary("Mul", a, b)
     }
 
+    /// Difference with broadcasting.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where the shapes do not fit.
+    pub fn sub(&mut self, a: Value, b: Value) -> Result<Value> {
+        self.binary("Sub", a, b)
+    }
+
     /// 1 / (1 + exp(-x))
     pub fn sigmoid(&mut self, x: Value) -> Value {
         self.unary("Sigmoid", x)

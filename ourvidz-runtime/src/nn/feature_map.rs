@@ -33,12 +33,17 @@ pub fn feature_map_output(g: &mut Graph, name: &str, x: Value) -> Result<()> {
 /// # Errors
 /// [`Error::Shape`] where the shape has not four axes.
 pub fn to_tokens(g: &mut Graph, x: Value) -> Result<Value> {
-    let last = if g.channels_last() { x } else { g.transpose(x, &[0, 2, 3, 1])? };
-    let [b, h, w, c] = g.shape(last) else {
-        return Err(Error::shape("to_tokens", "needs [B, C, H, W]", show(g.shape(last))));
+    let [b, d1, d2, d3] = g.shape(x) else {
+        return Err(Error::shape("to_tokens", "needs [B, C, H, W]", show(g.shape(x))));
     };
-    let (shape, c) = (vec![b.clone(), h.times(w), c.clone()], g.fixed(last, -1)?);
-    g.reshape(last, &[0, -1, c as i64], shape)
+    let (b, c) = (b.clone(), channels(g, x)?);
+    if g.channels_last() {
+        let shape = vec![b, d1.times(d2), c.into()];
+        return g.reshape(x, &[0, -1, c as i64], shape);
+    }
+    let shape = vec![b, c.into(), d2.times(d3)];
+    let flat = g.reshape(x, &[0, c as i64, -1], shape)?; // [B, C, H*W]
+    g.transpose(flat, &[0, 2, 1])
 }
 
 /// tokens: [B, H*W, C] -> [B, C, H, W], with batch, height and width of `like`, and its channels.
@@ -53,9 +58,8 @@ pub fn to_feature_map(g: &mut Graph, tokens: Value, like: Value) -> Result<Value
     if g.channels_last() {
         return Ok(g.reshape_like(tokens, like));
     }
-    let last = g.transpose(like, &[0, 2, 3, 1])?;
-    let x = g.reshape_like(tokens, last);
-    g.transpose(x, &[0, 3, 1, 2])
+    let x = g.transpose(tokens, &[0, 2, 1])?; // [B, C, H*W]
+    Ok(g.reshape_like(x, like))
 }
 
 /// Adds a vector per channel: x [B, C, H, W], v [B or 1, C] -> [B, C, H, W]

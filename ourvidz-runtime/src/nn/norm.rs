@@ -1,6 +1,6 @@
 use super::activation::silu;
 use super::feature_map::channels;
-use crate::graph::{Attribute, Dim, Graph, Value};
+use crate::graph::{Attribute, Dim, Graph, Target, Value, show};
 use crate::weights::Layout;
 use crate::{DType, Error, Result, Weights};
 
@@ -28,7 +28,7 @@ pub fn group_norm(g: &mut Graph, w: &Weights<'_>, x: Value, norm: GroupNorm) -> 
         return Err(Error::shape("GroupNorm", rule, norm.num_groups.to_string()));
     }
     if !g.channels_last() {
-        return portable(g, w, x, norm, c);
+        return by_parts(g, w, x, norm, c);
     }
     // The kernel takes pairs of channels of one group.
     if (c / norm.num_groups).is_multiple_of(2) {
@@ -44,36 +44,76 @@ pub fn group_norm(g: &mut Graph, w: &Weights<'_>, x: Value, norm: GroupNorm) -> 
         let inputs = [Some(x), Some(gamma), Some(beta)];
         return Ok(g.operator("com.microsoft", "GroupNorm", &inputs, attributes, out));
     }
-    let nchw = g.transpose(x, &[0, 3, 1, 2])?;
-    let y = portable(g, w, nchw, norm, c)?;
-    g.transpose(y, &[0, 2, 3, 1])
+    by_parts(g, w, x, norm, c)
 }
 
-/// Group normalisation is instance normalisation of [B, G, C/G * H * W], then a scale and a shift per channel.
-fn portable(g: &mut Graph, w: &Weights<'_>, x: Value, norm: GroupNorm, c: usize) -> Result<Value> {
-    let compute = if g.dtype() == DType::Bf16 { DType::F32 } else { g.dtype() };
+/// Group normalisation in standard operators, computed in f32 on CUDA: sums of squares leave fp16's range, and bf16
+/// has too few digits.
+fn by_parts(g: &mut Graph, w: &Weights<'_>, x: Value, norm: GroupNorm, c: usize) -> Result<Value> {
+    let compute = if g.target() == Target::Cuda { DType::F32 } else { g.dtype() };
     let wide = g.cast(x, compute);
-    let groups = norm.num_groups;
-    let [b, _, h, width] = g.shape(wide) else {
-        return Err(Error::shape("GroupNorm", "needs [B, C, H, W]", format!("{:?}", g.shape(wide))));
+    let (groups, each) = (norm.num_groups, c / norm.num_groups);
+    let [b, d1, d2, d3] = g.shape(wide) else {
+        return Err(Error::shape("GroupNorm", "needs [B, C, H, W]", show(g.shape(wide))));
     };
-    let rest = Dim::from(c / groups).times(&h.times(width));
-    let grouped_shape = vec![b.clone(), groups.into(), rest];
-    let grouped = g.reshape(wide, &[0, groups as i64, -1], grouped_shape)?;
-    let (ones, zeros) = (vec![1.0; groups], vec![0.0; groups]);
-    let (one, zero) = (g.constant_f32(&[groups], &ones), g.constant_f32(&[groups], &zeros));
-    let (one, zero) = (g.cast(one, compute), g.cast(zero, compute));
-    let out = (compute, g.shape(grouped).to_vec());
-    let eps = vec![("epsilon", Attribute::Float(norm.eps))];
-    let normed = g.operator("", "InstanceNormalization", &[Some(grouped), Some(one), Some(zero)], eps, out);
+    let b = b.clone();
+    let normed = if g.channels_last() {
+        let shape = vec![b, d1.times(d2), groups.into(), each.into()];
+        let grouped = g.reshape(wide, &[0, -1, groups as i64, each as i64], shape)?; // [B, H*W, G, C/G]
+        standardise(g, grouped, &[1, 3], norm.eps)?
+    } else {
+        let shape = vec![b, groups.into(), Dim::from(each).times(&d2.times(d3))];
+        let grouped = g.reshape(wide, &[0, groups as i64, -1], shape)?; // [B, G, C/G*H*W]
+        if g.target() == Target::Cuda {
+            standardise(g, grouped, &[2], norm.eps)?
+        } else {
+            instance_norm(g, grouped, groups, norm.eps)
+        }
+    };
     let mut y = g.reshape_like(normed, wide);
+    let sizes = if g.channels_last() { vec![c] } else { vec![c, 1, 1] };
     for (name, multiply) in [("weight", true), ("bias", false)] {
         let parameter = g.weight_as(w, name, &[c], compute, Layout::AsStored)?;
-        let parameter = g.reshape(parameter, &[-1, 1, 1], vec![c.into(), 1.into(), 1.into()])?;
+        let pattern: Vec<i64> = sizes.iter().map(|n| *n as i64).collect();
+        let parameter = g.reshape(parameter, &pattern, sizes.iter().map(|n| (*n).into()).collect())?;
         y = if multiply { g.mul(y, parameter)? } else { g.add(y, parameter)? };
     }
     let y = g.cast(y, g.dtype());
     if norm.silu { silu(g, y) } else { Ok(y) }
+}
+
+/// x: [B, G, L] -> [B, G, L], each row normalised by itself.
+fn instance_norm(g: &mut Graph, x: Value, groups: usize, eps: f32) -> Value {
+    let (ones, zeros) = (vec![1.0; groups], vec![0.0; groups]);
+    let (one, zero) = (g.constant_float(&[groups], &ones), g.constant_float(&[groups], &zeros));
+    let out = (g.dtype_of(x), g.shape(x).to_vec());
+    let eps = vec![("epsilon", Attribute::Float(eps))];
+    g.operator("", "InstanceNormalization", &[Some(x), Some(one), Some(zero)], eps, out)
+}
+
+/// (x - mean) / sqrt(variance + eps) over `axes`; CUDA has no `InstanceNormalization` of today's version.
+fn standardise(g: &mut Graph, x: Value, axes: &[usize], eps: f32) -> Result<Value> {
+    let mean = mean(g, x, axes);
+    let centred = g.sub(x, mean)?;
+    let squared = g.mul(centred, centred)?;
+    let variance = self::mean(g, squared, axes);
+    let eps = g.constant_f32(&[], &[eps]);
+    let shifted = g.add(variance, eps)?;
+    let deviation = g.unary("Sqrt", shifted);
+    // Not a quotient: ONNX Runtime would take the whole for a LayerNormalization and find no weights for it.
+    let scale = g.unary("Reciprocal", deviation);
+    g.mul(centred, scale)
+}
+
+fn mean(g: &mut Graph, x: Value, axes: &[usize]) -> Value {
+    let mut shape = g.shape(x).to_vec();
+    for axis in axes {
+        shape[*axis] = Dim::Fixed(1);
+    }
+    let out = (g.dtype_of(x), shape);
+    let axes: Vec<i64> = axes.iter().map(|axis| *axis as i64).collect();
+    let axes = g.constant_i64(&[axes.len()], &axes);
+    g.operator("", "ReduceMean", &[Some(x), Some(axes)], vec![("keepdims", Attribute::Int(1))], out)
 }
 
 /// x: [..., D] -> [..., D], normalised over the last axis. Reads `weight` `[D]` and `bias` `[D]`.
