@@ -137,7 +137,7 @@ pub enum Error {
         value: String,
     },
     /// ONNX Runtime refused a model or a run.
-    #[error("{what}: {source}")]
+    #[error("{what}")]
     Session {
         /// What was being done, e.g. `loading unet on cuda:0`.
         what: String,

@@ -91,8 +91,10 @@ pub fn concat_channels(g: &mut Graph, a: Value, b: Value) -> Result<Value> {
 /// Nearest-neighbour resize of x [B, C, H, W] to the height and width of `like`.
 ///
 /// # Errors
-/// None in practice.
+/// [`Error::Shape`] where either has not four axes.
 pub fn resize_nearest_like(g: &mut Graph, x: Value, like: Value) -> Result<Value> {
+    four_axes(g, x)?;
+    four_axes(g, like)?;
     let (first, end) = if g.channels_last() { (1, 3) } else { (2, 4) };
     let attributes = vec![("start", Attribute::Int(first)), ("end", Attribute::Int(end))];
     let sizes = g.operator("", "Shape", &[Some(like)], attributes, (DType::I64, vec![2.into()]));
@@ -105,8 +107,9 @@ pub fn resize_nearest_like(g: &mut Graph, x: Value, like: Value) -> Result<Value
 /// Nearest-neighbour resize of x [B, C, H, W] to [B, C, 2 H, 2 W].
 ///
 /// # Errors
-/// None in practice.
+/// [`Error::Shape`] where x has not four axes.
 pub fn resize_nearest_twice(g: &mut Graph, x: Value) -> Result<Value> {
+    four_axes(g, x)?;
     let axes = if g.channels_last() { 1..3 } else { 2..4 };
     let mut shape = g.shape(x).to_vec();
     for axis in axes {
@@ -114,6 +117,13 @@ pub fn resize_nearest_twice(g: &mut Graph, x: Value) -> Result<Value> {
     }
     let scales = g.constant_f32(&[2], &[2.0, 2.0]);
     Ok(resize(g, x, [Some(scales), None], shape))
+}
+
+fn four_axes(g: &Graph, x: Value) -> Result<()> {
+    match g.shape(x).len() {
+        4 => Ok(()),
+        _ => Err(Error::shape("Resize", "needs [B, C, H, W]", show(g.shape(x)))),
+    }
 }
 
 fn resize(g: &mut Graph, x: Value, to: [Option<Value>; 2], shape: Vec<Dim>) -> Value {
