@@ -75,6 +75,10 @@ impl Session {
         }
         // Folding would copy every transposed matrix into memory of its own.
         builder = builder.with_disabled_optimizers("ConstantFolding").map_err(Error::session(&what))?;
+        if matches!(options.device, Device::Cuda(_)) {
+            // A node that quietly ran on the processor would copy its inputs back and forth on each step.
+            builder = builder.with_disable_cpu_fallback().map_err(Error::session(&what))?;
+        }
         if options.device == Device::Cpu {
             // Prepacking would copy every matrix; on CUDA it is what brings convolution kernels into order.
             builder = builder.with_prepacking(false).map_err(Error::session(&what))?;
@@ -84,6 +88,9 @@ impl Session {
     }
 
     /// Loads an exported `.onnx` file with its external data.
+    ///
+    /// Exporters leave computations of shapes in their graphs, which ONNX Runtime keeps on the processor: unlike with
+    /// a graph built here, that is allowed on every device.
     ///
     /// # Errors
     /// As [`Session::load`].
@@ -207,10 +214,6 @@ fn builder(name: &str, options: &SessionOptions) -> Result<SessionBuilder> {
             device: options.device.to_string(),
             reason: e.message().to_owned(),
         })?;
-    }
-    if matches!(options.device, Device::Cuda(_)) {
-        // A node that quietly ran on the processor would copy its inputs back and forth on each step.
-        builder = builder.with_disable_cpu_fallback().map_err(Error::session(&what))?;
     }
     if let Some(threads) = options.threads {
         builder = builder.with_intra_threads(threads).map_err(Error::session(&what))?;

@@ -35,6 +35,24 @@ impl Tensor {
         Tensor::checked(shape, data.len(), Data::I64(data))
     }
 
+    /// An array of f32, in any order of its axes.
+    pub fn from_array(array: &ndarray::ArrayD<f32>) -> Tensor {
+        let shape = array.shape().to_vec();
+        let data = array.iter().copied().collect();
+        Tensor { shape, data: Data::F32(data) }
+    }
+
+    /// The numbers as an array of f32; exact for every float type.
+    ///
+    /// # Errors
+    /// None in practice: the count always fits the shape.
+    pub fn into_array(self) -> Result<ndarray::ArrayD<f32>> {
+        let shape = self.shape.clone();
+        let found = format!("{shape:?}");
+        ndarray::ArrayD::from_shape_vec(shape, self.into_f32())
+            .map_err(|e| Error::shape("Tensor", e.to_string(), found))
+    }
+
     pub(crate) fn checked(shape: &[usize], count: usize, data: Data) -> Result<Tensor> {
         if shape.iter().product::<usize>() != count {
             return Err(Error::shape(
@@ -117,4 +135,23 @@ fn narrow(data: &[i64]) -> Result<Vec<i32>> {
 
 fn lossy(kind: &str, value: String) -> Error {
     Error::Invalid { field: "tensor".into(), rule: format!("must hold {kind}"), value }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arrays_keep_their_order() -> Result<()> {
+        let tensor = Tensor::f32(&[2, 3], vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0])?;
+        let array = tensor.clone().into_array()?;
+        assert_eq!(array[[1, 0]], 3.0);
+        assert_eq!(Tensor::from_array(&array), tensor);
+        // A slice from the middle of a larger allocation, and an array with its axes swapped.
+        let row = array.clone().slice_move(ndarray::s![1.., ..]).into_dyn();
+        assert_eq!(Tensor::from_array(&row), Tensor::f32(&[1, 3], vec![3.0, 4.0, 5.0])?);
+        let swapped = Tensor::from_array(&array.reversed_axes());
+        assert_eq!(swapped, Tensor::f32(&[3, 2], vec![0.0, 3.0, 1.0, 4.0, 2.0, 5.0])?);
+        Ok(())
+    }
 }

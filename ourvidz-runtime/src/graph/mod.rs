@@ -14,8 +14,11 @@ pub(crate) use shape::show;
 use crate::weights::{Conversion, Layout};
 use crate::{DType, Error, Result, Weights};
 
-/// Version of the standard operators; 22 is the first whose `Conv` takes bfloat16.
-pub(crate) const OPSET: i64 = 22;
+/// Version of the standard operators. ONNX 22 is the first whose `Conv` takes bfloat16; below it, CUDA still has
+/// kernels for `InstanceNormalization`, and more readers know the files.
+pub(crate) fn opset(dtype: DType) -> i64 {
+    if dtype == DType::Bf16 { 22 } else { 20 }
+}
 
 /// Which operators a graph may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
