@@ -47,10 +47,11 @@ pub fn group_norm(g: &mut Graph, w: &Weights<'_>, x: Value, norm: GroupNorm) -> 
     by_parts(g, w, x, norm, c)
 }
 
-/// Group normalisation in standard operators, computed in f32 on CUDA: sums of squares leave fp16's range, and bf16
-/// has too few digits.
+/// Group normalisation in standard operators. Computed in f32 on CUDA, where sums of squares would leave fp16's range,
+/// and for bf16, which has too few digits and no `InstanceNormalization`.
 fn by_parts(g: &mut Graph, w: &Weights<'_>, x: Value, norm: GroupNorm, c: usize) -> Result<Value> {
-    let compute = if g.target() == Target::Cuda { DType::F32 } else { g.dtype() };
+    let in_parts = g.target() == Target::Cuda || g.dtype() == DType::Bf16;
+    let compute = if in_parts { DType::F32 } else { g.dtype() };
     let wide = g.cast(x, compute);
     let (groups, each) = (norm.num_groups, c / norm.num_groups);
     let [b, d1, d2, d3] = g.shape(wide) else {
@@ -64,7 +65,7 @@ fn by_parts(g: &mut Graph, w: &Weights<'_>, x: Value, norm: GroupNorm, c: usize)
     } else {
         let shape = vec![b, groups.into(), Dim::from(each).times(&d2.times(d3))];
         let grouped = g.reshape(wide, &[0, groups as i64, -1], shape)?; // [B, G, C/G*H*W]
-        if g.target() == Target::Cuda {
+        if in_parts {
             standardise(g, grouped, &[2], norm.eps)?
         } else {
             instance_norm(g, grouped, groups, norm.eps)
