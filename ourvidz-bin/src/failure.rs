@@ -1,5 +1,7 @@
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
+
 /// Why the command ends, and with which exit status.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -34,6 +36,10 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
     fn from(error: E) -> Failure {
         let error = error.into();
         if let Some(parse) = error.downcast_ref::<clap::Error>() {
+            // Of this kind the text is the whole help.
+            if parse.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+                return Failure::Arguments(anyhow::anyhow!("a subcommand is required; see --help"));
+            }
             let text = parse.to_string();
             let first = text.split("\n\n").next().unwrap_or_default();
             let first = first.trim_start_matches("error: ").split_whitespace().collect::<Vec<_>>().join(" ");

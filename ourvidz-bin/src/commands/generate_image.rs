@@ -26,7 +26,10 @@ pub(crate) fn generate_image(options: &ImageOptions) -> Result<(), Failure> {
         ..TextToImage::new(&options.prompt)
     };
     request.validate()?;
-    check_folder(&options.output)?;
+    check_file("--output", &options.output)?;
+    if let Some(dump) = &options.dump {
+        check_file("--dump", dump)?;
+    }
     let initial = options.latents.as_deref().map(|path| tensors::read(path, "latents"));
     let initial = initial.transpose().map_err(Failure::arguments)?;
 
@@ -76,13 +79,14 @@ pub(crate) fn generate_image(options: &ImageOptions) -> Result<(), Failure> {
 }
 
 /// Found out before minutes of work, not after.
-fn check_folder(output: &Path) -> Result<(), Failure> {
-    match output.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        Some(folder) if !folder.is_dir() => {
-            Err(Failure::arguments(anyhow::anyhow!("--output: {} is not a folder", folder.display())))
-        }
-        _ => Ok(()),
-    }
+fn check_file(flag: &str, path: &Path) -> Result<(), Failure> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let fault = match folder {
+        _ if path.is_dir() => format!("{flag}: {} is a folder", path.display()),
+        Some(folder) if !folder.is_dir() => format!("{flag}: {} is not a folder", folder.display()),
+        _ => return Ok(()),
+    };
+    Err(Failure::arguments(anyhow::anyhow!(fault)))
 }
 
 fn write_dump(

@@ -1,4 +1,5 @@
-use ourvidz_sdxl::SdxlPipeline;
+use ourvidz_core::Error as Refused;
+use ourvidz_sdxl::{Error, SdxlPipeline};
 
 use crate::cli::ModelOptions;
 use crate::failure::Failure;
@@ -32,5 +33,13 @@ pub(super) fn load(options: &ModelOptions, progress: &mut Progress) -> Result<Sd
     if let Some(folder) = &options.cache_dir {
         builder = builder.cache_folder(folder);
     }
-    Ok(builder.load_with(|p| progress.load(p))?)
+    builder.load_with(|p| progress.load(p)).map_err(|error| match error {
+        // The class that is refused is the flag's, not the checkpoint's.
+        Error::Request(Refused::Invalid { field, rule, value })
+            if field == "_class_name" && options.scheduler.is_some() =>
+        {
+            Refused::Invalid { field: "--scheduler".to_owned(), rule, value }.into()
+        }
+        error => error.into(),
+    })
 }
