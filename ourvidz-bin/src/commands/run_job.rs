@@ -41,10 +41,14 @@ pub(crate) fn run_job(options: &RunJobOptions) -> Result<(), Failure> {
             Ok(())
         }
         Err(JobFailure { code, error }) => {
-            let callback = match error.downcast_ref::<ourvidz_core::Error>() {
+            let mut callback = match error.downcast_ref::<ourvidz_core::Error>() {
                 Some(core) => Callback::failed_with(&job, core),
                 None => Callback::failed(&job, code, format!("{error:#}")),
             };
+            if let (ErrorCode::UnsupportedJobType, Metadata::Failed(failed)) = (code, &mut callback.metadata)
+            {
+                failed.field.get_or_insert_with(|| "type".to_owned());
+            }
             Err(report_failed(callback)?)
         }
     }
