@@ -68,22 +68,22 @@ pub(crate) struct ImageOptions {
     #[arg(long)]
     pub(crate) negative_prompt: Option<String>,
     /// Steps of the scheduler, 1 to 1000
-    #[arg(long, default_value_t = 25, visible_alias = "num-inference-steps")]
+    #[arg(long, default_value_t = 25, visible_alias = "num-inference-steps", allow_negative_numbers = true)]
     pub(crate) steps: usize,
     /// How strongly the prompt steers; 1 or less runs without guidance
-    #[arg(long, default_value_t = 7.5)]
+    #[arg(long, default_value_t = 7.5, allow_negative_numbers = true)]
     pub(crate) guidance_scale: f32,
     /// Pixels, a multiple of 8
-    #[arg(long, default_value_t = 1024)]
+    #[arg(long, default_value_t = 1024, allow_negative_numbers = true)]
     pub(crate) width: usize,
     /// Pixels, a multiple of 8
-    #[arg(long, default_value_t = 1024)]
+    #[arg(long, default_value_t = 1024, allow_negative_numbers = true)]
     pub(crate) height: usize,
     /// Images in one run, 1 to 6
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
     pub(crate) num_images: usize,
     /// Seed of the first image; image i uses seed + i [default: random]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) seed: Option<u64>,
     /// Whose random numbers the seed stands for: torch-cuda or torch-cpu
     #[arg(long, default_value = "torch-cuda")]

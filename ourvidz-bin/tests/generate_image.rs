@@ -66,7 +66,10 @@ fn check(name: &str, file: &str) -> Result<()> {
         for part in parts {
             ensure!(text.contains(part), "{name}: {part:?} is not in {text:?}");
         }
-        ensure!(ended.stdout.lines().any(|line| line == format!("{name} (seed {seed})")), "{ended:?}");
+        ensure!(
+            ended.stdout.lines().any(|line| line == format!("{name} (seed {seed}, initial noise given)")),
+            "{ended:?}"
+        );
     }
     ensure!(ended.stdout.lines().count() == names.len(), "{ended:?}");
     Ok(())

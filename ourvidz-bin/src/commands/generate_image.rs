@@ -6,6 +6,7 @@ use ourvidz_runtime::Tensor;
 use ourvidz_sdxl::{PromptEmbeds, TextToImage};
 
 use super::load::load;
+use super::parameters::{SOFTWARE, parameters};
 use crate::cli::ImageOptions;
 use crate::failure::Failure;
 use crate::progress::{Lap, Progress};
@@ -56,15 +57,16 @@ pub(crate) fn generate_image(options: &ImageOptions) -> Result<(), Failure> {
     if let Some(path) = &options.dump {
         write_dump(path, embeds, dump, latents, decoded.clone())?;
     }
-    let parameters = parameters(&request, sdxl.scheduler_class()?);
+    let scheduler = sdxl.scheduler_class()?;
     let images = ourvidz_sdxl::images(&decoded, seed);
     for (i, image) in images.iter().enumerate() {
         let path = numbered(&options.output, i, images.len());
-        let text = parameters.replace("{seed}", &image.seed().to_string());
-        let png = image
-            .to_png(&[("parameters", &text), ("Software", concat!("ourvidz ", env!("CARGO_PKG_VERSION")))])?;
+        // With noise from a file the seed alone does not make the picture again.
+        let given = if options.latents.is_some() { ", initial noise given" } else { "" };
+        let text = format!("{}{given}", parameters(&request, scheduler, image.seed()));
+        let png = image.to_png(&[("parameters", &text), SOFTWARE])?;
         std::fs::write(&path, png).with_context(|| path.display().to_string())?;
-        output::line(&format!("{} (seed {})", path.display(), image.seed()));
+        output::line(&format!("{} (seed {}{given})", path.display(), image.seed()));
     }
     output::error(&format!(
         "{} on {} in {}: loading {loading:.2} s, encoding {encoding:.3} s, {} steps {denoising:.3} s \
@@ -111,21 +113,6 @@ fn write_dump(
     tensors.push(("latents".to_owned(), latents));
     tensors.push(("image".to_owned(), image));
     Ok(tensors::write(path, tensors)?)
-}
-
-/// The text that image tools read from the chunk `parameters`; `{seed}` is filled in per image.
-fn parameters(request: &TextToImage, scheduler: &str) -> String {
-    let negative = request.negative_prompt.as_deref().map(|text| format!("\nNegative prompt: {text}"));
-    format!(
-        "{}{}\nSteps: {}, Sampler: {scheduler}, CFG scale: {}, Seed: {{seed}}, Size: {}x{}, RNG: {}",
-        request.prompt,
-        negative.unwrap_or_default(),
-        request.num_inference_steps,
-        request.guidance_scale,
-        request.width,
-        request.height,
-        request.noise_source,
-    )
 }
 
 fn numbered(output: &Path, i: usize, count: usize) -> PathBuf {

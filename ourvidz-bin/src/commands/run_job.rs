@@ -14,6 +14,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::load::load;
+use super::parameters::{SOFTWARE, parameters};
 use crate::cli::RunJobOptions;
 use crate::failure::Failure;
 use crate::output;
@@ -117,7 +118,11 @@ fn handle(job: &Job, options: &RunJobOptions) -> Result<Callback, JobFailure> {
         ControlFlow::Continue(())
     })?;
     progress.end();
-    let assets = store(job, sdxl_job, &request, &images, options)?;
+    let assets = store(
+        &Made { job, sdxl_job, request: &request, scheduler: sdxl.scheduler_class()? },
+        &images,
+        options,
+    )?;
     let mut metadata = metadata(job, sdxl_job, seed, &sdxl)?;
     metadata.generation_time = (started.elapsed().as_secs_f64() * 1e3).round() / 1e3;
     Ok(Callback::completed(job, assets, metadata))
@@ -140,14 +145,17 @@ fn metadata(
     Ok(metadata)
 }
 
+/// How the pictures of a job were made.
+struct Made<'a> {
+    job: &'a Job,
+    sdxl_job: &'a SdxlJob,
+    request: &'a TextToImage,
+    scheduler: &'a str,
+}
+
 /// Stores every picture and its thumbnail; a second run of the job writes the same keys.
-fn store(
-    job: &Job,
-    sdxl_job: &SdxlJob,
-    request: &TextToImage,
-    images: &[Image],
-    options: &RunJobOptions,
-) -> Result<Vec<Asset>, JobFailure> {
+fn store(made: &Made<'_>, images: &[Image], options: &RunJobOptions) -> Result<Vec<Asset>, JobFailure> {
+    let Made { job, sdxl_job, request, scheduler } = *made;
     let storage = LocalStorage::new(&options.data_dir);
     let job_type = job.job_type.as_str();
     let keys = AssetKeys { layout: Layout::WorkspaceTemp, job_type, user_id: &job.user_id, job_id: &job.id };
@@ -156,7 +164,8 @@ fn store(
     let failed = |e: ourvidz_storage::Error| JobFailure::with(ErrorCode::Storage)(e.into());
     let mut assets = Vec::new();
     for (i, image) in (0u32..).zip(images) {
-        let png = image.to_png(&[("Software", concat!("ourvidz ", env!("CARGO_PKG_VERSION")))])?;
+        let text = parameters(request, scheduler, image.seed());
+        let png = image.to_png(&[("parameters", &text), SOFTWARE])?;
         let key = keys.asset(i, "png").map_err(failed)?;
         let stored = runtime.block_on(storage.put(&key, "image/png", Bytes::from(png))).map_err(failed)?;
         let thumbnail = thumbnail(&runtime, &storage, &keys, i, image);
