@@ -102,7 +102,7 @@ fn an_operator_of_a_registered_domain_runs() -> Result<()> {
 fn an_operator_that_was_not_registered_is_named() -> Result<()> {
     let error = load(graph_with_an_operator()?, &SessionOptions::default()).err();
     // What failed, then ONNX Runtime's reason, as a chain of causes.
-    let message = format!("{:#}", anyhow::Error::from(error.context("must be refused")?));
+    let message = format!("{:#}", error.context("must be refused")?);
     ensure!(message.contains("loading model on cpu") && message.contains("AddOne"), "{message}");
     ensure!(message.contains(DOMAIN), "{message}");
     Ok(())
