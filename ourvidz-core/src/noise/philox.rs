@@ -1,3 +1,5 @@
+use super::sfu_sine::sin_cos;
+
 /// Threads per block of torch's distribution kernels.
 pub(super) const BLOCK: u32 = 256;
 
@@ -69,7 +71,7 @@ fn box_muller(x: u32, y: u32) -> [f32; 2] {
     let u = (x as f32).mul_add(INV_2_32, INV_2_32 / 2.0);
     let v = (y as f32).mul_add(INV_2_32_TWO_PI, INV_2_32_TWO_PI / 2.0);
     let radius = (-2.0 * u.ln()).sqrt();
-    let (sin, cos) = v.sin_cos();
+    let (sin, cos) = sin_cos(v);
     [radius * sin, radius * cos]
 }
 
