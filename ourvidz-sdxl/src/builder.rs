@@ -3,8 +3,8 @@ use std::path::{Path, PathBuf};
 use ourvidz_core::scheduler::SchedulerConfig;
 use ourvidz_runtime::{Device, LoadProgress, Model, Precision, Session, SessionOptions, WeightCache};
 
-use crate::checkpoint::{self, Parts};
-use crate::models::{self, Models};
+use crate::checkpoint;
+use crate::models::{self, Models, Source};
 use crate::pipeline::SdxlPipeline;
 use crate::{Error, Result};
 
@@ -95,6 +95,8 @@ impl SdxlPipelineBuilder {
     pub fn load_with(self, mut progress: impl FnMut(LoadProgress<'_>)) -> Result<SdxlPipeline> {
         let checkpoint = checkpoint::open(&self.path, self.variant.as_deref())?;
         let scheduler = self.scheduler_config(checkpoint.scheduler.clone())?;
+        // A scheduler that cannot be built is found out before gigabytes are loaded.
+        let scheduler_class = scheduler.build(1)?.class_name();
         let precision = self.precision.unwrap_or(self.device.default_precision());
         self.device.check_precision(precision)?;
         let options = SessionOptions {
@@ -104,29 +106,23 @@ impl SdxlPipelineBuilder {
             ..SessionOptions::default()
         };
         let cache = self.cache.map_or_else(WeightCache::user, WeightCache::new);
-        let models = models::build(&checkpoint, self.device.target(), precision, false)?;
+        let source = models::build(&checkpoint, self.device.target(), precision, false)?;
         let mut load = |name: &'static str, of: fn(&Models) -> &Model| -> Result<Session> {
             progress(LoadProgress { what: name, done: 0, total: 0 });
-            match (&models, &checkpoint.parts) {
-                (Some(models), _) => Ok(Session::load(of(models), &options, &cache, &mut progress)?),
-                (None, Parts::Exported(folder)) => {
-                    Ok(Session::load_file(name, &folder.join(name).join("model.onnx"), &options)?)
+            Ok(match &source {
+                Source::Built(models) => Session::load(of(models), &options, &cache, &mut progress)?,
+                Source::Exported(folder) => {
+                    Session::load_file(name, &folder.join(name).join("model.onnx"), &options)?
                 }
-                (None, Parts::Tensors { unet, .. }) => {
-                    Err(Error::Runtime(ourvidz_runtime::Error::NotFound {
-                        what: name.into(),
-                        looked_for: vec![unet.component().into()],
-                    }))
-                }
-            }
+            })
         };
         let text_encoder = load("text_encoder", |m| &m.text_encoder)?;
         let text_encoder_2 = load("text_encoder_2", |m| &m.text_encoder_2)?;
         let unet = load("unet", |m| &m.unet)?;
         let vae_decoder = load("vae_decoder", |m| &m.vae_decoder)?;
-        let precision = match models {
-            Some(_) => precision,
-            None => unet.input_precision("sample").unwrap_or(precision),
+        let precision = match source {
+            Source::Built(_) => precision,
+            Source::Exported(_) => unet.input_precision("sample").unwrap_or(precision),
         };
         Ok(SdxlPipeline {
             text_encoder,
@@ -141,6 +137,7 @@ impl SdxlPipelineBuilder {
             tokenizer_2: checkpoint.tokenizer_2,
             force_zeros_for_empty_prompt: checkpoint.force_zeros_for_empty_prompt,
             scheduler,
+            scheduler_class,
             device: self.device,
             precision,
         })
@@ -167,7 +164,7 @@ pub fn export(
 ) -> Result<()> {
     let checkpoint = checkpoint::open(path, None)?;
     let target = ourvidz_runtime::Target::Portable;
-    let Some(models) = models::build(&checkpoint, target, precision, true)? else {
+    let Source::Built(models) = models::build(&checkpoint, target, precision, true)? else {
         return Err(Error::Runtime(ourvidz_runtime::Error::Config {
             file: path.display().to_string(),
             field: "model".into(),

@@ -46,6 +46,6 @@ pub use ourvidz_core::denoise::Step;
 pub use ourvidz_core::noise::NoiseSource;
 pub use ourvidz_core::request::TextToImage;
 pub use ourvidz_runtime::{Device, Precision};
-pub use pipeline::{SdxlPipeline, images};
+pub use pipeline::{SdxlPipeline, images, random_seed};
 pub use prompt_embeds::PromptEmbeds;
 pub use tokenizer::ClipTokenizer;

@@ -1,5 +1,7 @@
 //! The graphs of a checkpoint's components.
 
+use std::path::PathBuf;
+
 use ourvidz_runtime::{Graph, Model, Precision, Target};
 
 use crate::checkpoint::{Checkpoint, Parts};
@@ -15,17 +17,27 @@ pub(crate) struct Models {
     pub(crate) vae_encoder: Model,
 }
 
-/// Builds every graph, or nothing where the checkpoint holds finished ONNX files.
+/// What sessions are made of.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// Graphs built here.
+    Built(Box<Models>),
+    /// A folder with `{component}/model.onnx`.
+    Exported(PathBuf),
+}
+
+/// Builds every graph, or points at the checkpoint's finished ONNX files.
 pub(crate) fn build(
     checkpoint: &Checkpoint,
     target: Target,
     precision: Precision,
     export: bool,
-) -> Result<Option<Models>> {
-    let Parts::Tensors { text_encoder: first, text_encoder_2: second, unet: unet_tensors, vae: vae_tensors } =
-        &checkpoint.parts
-    else {
-        return Ok(None);
+) -> Result<Source> {
+    let (first, second, unet_tensors, vae_tensors) = match &checkpoint.parts {
+        Parts::Exported(folder) => return Ok(Source::Exported(folder.clone())),
+        Parts::Tensors { text_encoder, text_encoder_2, unet, vae } => {
+            (text_encoder, text_encoder_2, unet, vae)
+        }
     };
     let graph = |name: &str, precision: Precision| {
         let graph = Graph::new(name, target, precision.dtype());
@@ -41,13 +53,13 @@ pub(crate) fn build(
     let (mut decoder, mut encoder) =
         (graph("vae_decoder", vae_precision), graph("vae_encoder", vae_precision));
     vae::build(&mut decoder, &mut encoder, vae_tensors, &checkpoint.vae)?;
-    Ok(Some(Models {
+    Ok(Source::Built(Box::new(Models {
         text_encoder: text_encoder.finish(),
         text_encoder_2: text_encoder_2.finish(),
         unet: unet.finish(),
         vae_decoder: decoder.finish(),
         vae_encoder: encoder.finish(),
-    }))
+    })))
 }
 
 /// Activations of the SDXL VAE leave fp16's range: it runs in fp32 unless its configuration says that it need not.

@@ -30,6 +30,7 @@ pub struct SdxlPipeline {
     pub(crate) tokenizer_2: ClipTokenizer,
     pub(crate) force_zeros_for_empty_prompt: bool,
     pub(crate) scheduler: SchedulerConfig,
+    pub(crate) scheduler_class: &'static str,
     pub(crate) device: Device,
     pub(crate) precision: Precision,
 }
@@ -59,7 +60,7 @@ impl SdxlPipeline {
     ) -> Result<Vec<Image>> {
         let mut request = request.clone();
         request.validate()?;
-        let seed = *request.seed.get_or_insert_with(|| u64::from(rand::random::<u32>()));
+        let seed = *request.seed.get_or_insert_with(random_seed);
         let embeds = self.encode_prompt(&request)?; // [1, L, 2048], [1, 1280]
         let latents = self.denoise(&request, &embeds, None, on_step)?; // [N, 4, H/8, W/8]
         let decoded = self.decode(&latents)?; // [N, 3, H, W]
@@ -185,11 +186,8 @@ impl SdxlPipeline {
     }
 
     /// The scheduler's class, e.g. `EulerDiscreteScheduler`.
-    ///
-    /// # Errors
-    /// A configuration that is not supported.
-    pub fn scheduler_class(&self) -> Result<&'static str> {
-        Ok(self.scheduler.build(1)?.class_name())
+    pub fn scheduler_class(&self) -> &'static str {
+        self.scheduler_class
     }
 
     /// Texts through both encoders: ([1, L, D], [1, P]) each, all with the same number of windows.
@@ -252,6 +250,11 @@ fn side_by_side(a: &Tensor, b: &Tensor) -> Result<Tensor> {
         return Err(not_finite("prompt_embeds", index));
     }
     Ok(Tensor::f32(&[1, tokens, da + db], joined)?)
+}
+
+/// A seed of 32 bits, for requests that name none.
+pub fn random_seed() -> u64 {
+    rand::random::<u32>().into()
 }
 
 /// Pictures from decoded values [N, 3, H, W]; the first has `seed`, the next `seed + 1`, and so on.

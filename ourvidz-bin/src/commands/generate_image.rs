@@ -14,7 +14,7 @@ use crate::{output, tensors};
 
 /// `ourvidz generate image`
 pub(crate) fn generate_image(options: &ImageOptions) -> Result<(), Failure> {
-    let seed = options.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
+    let seed = options.seed.unwrap_or_else(ourvidz_sdxl::random_seed);
     let request = TextToImage {
         negative_prompt: options.negative_prompt.clone(),
         num_inference_steps: options.steps,
@@ -57,7 +57,7 @@ pub(crate) fn generate_image(options: &ImageOptions) -> Result<(), Failure> {
     if let Some(path) = &options.dump {
         write_dump(path, embeds, dump, latents, decoded.clone())?;
     }
-    let scheduler = sdxl.scheduler_class()?;
+    let scheduler = sdxl.scheduler_class();
     let images = ourvidz_sdxl::images(&decoded, seed);
     for (i, image) in images.iter().enumerate() {
         let path = numbered(&options.output, i, images.len());
@@ -71,7 +71,7 @@ pub(crate) fn generate_image(options: &ImageOptions) -> Result<(), Failure> {
     output::error(&format!(
         "{} on {} in {}: loading {loading:.2} s, encoding {encoding:.3} s, {} steps {denoising:.3} s \
          ({:.1} ms each), decoding {decoding:.3} s",
-        sdxl.scheduler_class()?,
+        scheduler,
         sdxl.device(),
         sdxl.precision(),
         request.num_inference_steps,

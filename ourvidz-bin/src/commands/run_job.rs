@@ -95,7 +95,7 @@ fn handle(job: &Job, options: &RunJobOptions) -> Result<Callback, JobFailure> {
         let error = anyhow::anyhow!("this version makes SDXL jobs only, got {}", job.job_type.as_str());
         return Err(JobFailure { code: ErrorCode::UnsupportedJobType, error });
     };
-    let seed = sdxl_job.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
+    let seed = sdxl_job.seed.unwrap_or_else(ourvidz_sdxl::random_seed);
     let request = TextToImage {
         negative_prompt: Some(sdxl_job.negative_prompt.clone()),
         num_inference_steps: sdxl_job.num_inference_steps as usize,
@@ -119,30 +119,24 @@ fn handle(job: &Job, options: &RunJobOptions) -> Result<Callback, JobFailure> {
     })?;
     progress.end();
     let assets = store(
-        &Made { job, sdxl_job, request: &request, scheduler: sdxl.scheduler_class()? },
+        &Made { job, sdxl_job, request: &request, scheduler: sdxl.scheduler_class() },
         &images,
         options,
     )?;
-    let mut metadata = metadata(job, sdxl_job, seed, &sdxl)?;
+    let mut metadata = metadata(job, sdxl_job, seed, &sdxl);
     metadata.generation_time = (started.elapsed().as_secs_f64() * 1e3).round() / 1e3;
     Ok(Callback::completed(job, assets, metadata))
 }
 
-fn metadata(
-    job: &Job,
-    sdxl_job: &SdxlJob,
-    seed: u64,
-    sdxl: &SdxlPipeline,
-) -> Result<SdxlMetadata, JobFailure> {
+fn metadata(job: &Job, sdxl_job: &SdxlJob, seed: u64, sdxl: &SdxlPipeline) -> SdxlMetadata {
     let mut metadata = SdxlMetadata::new(job, sdxl_job, seed);
-    metadata.scheduler = sdxl.scheduler_class()?.to_owned();
+    metadata.scheduler = sdxl.scheduler_class().to_owned();
     metadata.precision = sdxl.precision().to_string();
     metadata.device = sdxl.device().to_string();
-    metadata.negative_prompt_used = !sdxl_job.negative_prompt.is_empty() && sdxl_job.guidance_scale > 1.0;
     if sdxl_job.reference.is_some() {
         metadata.reference_error = Some("image-to-image is not part of this version".to_owned());
     }
-    Ok(metadata)
+    metadata
 }
 
 /// How the pictures of a job were made.
@@ -183,7 +177,7 @@ fn store(made: &Made<'_>, images: &[Image], options: &RunJobOptions) -> Result<V
                 seed: image.seed(),
                 file_size_bytes: stored.size,
                 asset_index: i,
-                negative_prompt_used: !sdxl_job.negative_prompt.is_empty() && request.guidance_scale > 1.0,
+                negative_prompt_used: sdxl_job.negative_prompt_used(),
                 sha256: Some(stored.sha256),
                 denoise_strength: None,
                 pipeline: None,

@@ -38,6 +38,11 @@ pub struct SdxlJob {
 }
 
 impl SdxlJob {
+    /// Whether a negative prompt takes part: one that is not empty, in a run with guidance.
+    pub fn negative_prompt_used(&self) -> bool {
+        !self.negative_prompt.trim().is_empty() && self.guidance_scale > 1.0
+    }
+
     pub(super) fn read(fields: &mut Fields<'_>, job_type: JobType) -> Result<Self> {
         let (default_steps, default_guidance) = match job_type.quality() {
             Quality::Fast => (15, 6.0),

@@ -144,7 +144,7 @@ impl SdxlMetadata {
             height: request.height,
             steps: request.num_inference_steps,
             guidance_scale: request.guidance_scale,
-            negative_prompt_used: !request.negative_prompt.trim().is_empty(),
+            negative_prompt_used: request.negative_prompt_used(),
             scheduler: String::new(),
             precision: String::new(),
             device: String::new(),
