@@ -199,7 +199,7 @@ impl Binding<'_> {
             // Exported models take single numbers as scalars.
             tensor = tensor.into_scalar();
         }
-        let value = to_ort(&tensor).map_err(Error::session(&what))?;
+        let value = to_ort(tensor).map_err(Error::session(&what))?;
         self.binding.bind_input(name, &value).map_err(Error::session(&what))
     }
 }
@@ -227,9 +227,9 @@ fn builder(name: &str, options: &SessionOptions) -> Result<SessionBuilder> {
     Ok(builder)
 }
 
-fn to_ort(tensor: &Tensor) -> ort::Result<DynTensor> {
+fn to_ort(tensor: Tensor) -> ort::Result<DynTensor> {
     let shape: Vec<i64> = tensor.shape().iter().map(|n| *n as i64).collect();
-    Ok(match tensor.data().clone() {
+    Ok(match tensor.into_data() {
         Data::F32(data) => ort::value::Tensor::from_array((shape, data))?.upcast(),
         Data::F16(data) => ort::value::Tensor::from_array((shape, data))?.upcast(),
         Data::Bf16(data) => ort::value::Tensor::from_array((shape, data))?.upcast(),

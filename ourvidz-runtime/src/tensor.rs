@@ -97,8 +97,8 @@ impl Tensor {
         self
     }
 
-    pub(crate) fn data(&self) -> &Data {
-        &self.data
+    pub(crate) fn into_data(self) -> Data {
+        self.data
     }
 
     /// The same numbers as another type. Floats become integers only where nothing is lost.
