@@ -1,0 +1,4 @@
+//! Servers that tests start themselves.
+//!
+//! ```
+//! ```
