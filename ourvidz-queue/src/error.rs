@@ -1,4 +1,7 @@
-/// What can be wrong with a secret or a value to be signed. No variant holds a secret.
+use std::io;
+use std::path::PathBuf;
+
+/// What can go wrong with queues, outboxes, secrets and values to be signed. No variant holds a secret.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -20,6 +23,65 @@ pub enum Error {
         /// The text.
         value: String,
     },
+    /// An option outside its rule.
+    #[error("{name}: {rule}, got {value}")]
+    InvalidOption {
+        /// Which option.
+        name: &'static str,
+        /// The rule it breaks.
+        rule: &'static str,
+        /// What was given, without secrets.
+        value: String,
+    },
+    /// The backend cannot be reached, did not answer in time, or says that it cannot work now. Whether the
+    /// operation took place is not known; every operation of the traits but `push` may be repeated.
+    #[error("cannot {action}: the queue's backend is not available")]
+    Unavailable {
+        /// What was tried, e.g. `claim a job`.
+        action: &'static str,
+        /// The client's or the server's reason.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The backend refuses: wrong credentials, wrong type of a key, a command it does not have.
+    #[error("cannot {action}: the queue's backend refuses")]
+    Refused {
+        /// What was tried.
+        action: &'static str,
+        /// The client's or the server's reason.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// What the backend holds or answers is not what this crate writes.
+    #[error("{what}: {rule}, got {value}")]
+    Corrupt {
+        /// Which record or reply.
+        what: &'static str,
+        /// The rule it breaks.
+        rule: &'static str,
+        /// What was found, shortened.
+        value: String,
+    },
+    /// The journal of settlements cannot be written or read.
+    #[error("cannot {action} the journal {path}")]
+    Journal {
+        /// What was tried, e.g. `write`.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// Whether the same call can succeed later.
+    pub fn retryable(&self) -> bool {
+        matches!(self, Error::Unavailable { .. } | Error::Journal { .. })
+    }
+
+    pub(crate) fn corrupt(what: &'static str, rule: &'static str, value: impl Into<String>) -> Self {
+        let value: String = value.into();
+        Error::Corrupt { what, rule, value: value.chars().take(200).collect() }
+    }
 }
 
 /// Result of this crate.

@@ -21,11 +21,26 @@
 //! payloads are read by `ourvidz_core::job`.
 #![forbid(unsafe_code)]
 
+mod claim;
+mod clock;
+mod element;
 mod error;
+mod inspect;
+mod memory;
+mod options;
+mod outbox;
+mod queue;
 mod queue_name;
 mod retry;
 pub mod signature;
 
+pub use claim::{ClaimId, WorkerId};
+pub use clock::{Clock, ManualClock};
 pub use error::{Error, Result};
+pub use inspect::{Backend, Counts, DeadLetter, Delayed, InFlight, QueueAdmin};
+pub use memory::MemoryQueue;
+pub use options::{FairShare, PopSide, QueueOptions};
+pub use outbox::{CallbackEntry, DueCallbacks, Outbox, PendingCallback};
+pub use queue::{Beat, Claimed, DeadReason, Delivery, Empty, JobQueue, Settled, Settlement};
 pub use queue_name::QueueName;
 pub use retry::RetryPolicy;
