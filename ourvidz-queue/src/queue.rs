@@ -56,8 +56,9 @@ pub enum Claimed {
     Job(Delivery),
     /// Nothing is waiting.
     Empty(Empty),
-    /// The claim was already settled; nothing was taken. Happens when a delayed duplicate of an old request
-    /// arrives.
+    /// The claim held a job before, and was settled or taken back; nothing was taken. Remembered for 10 minutes,
+    /// and for as long as the job it held is delayed: one claim never holds two jobs. Happens when a delayed
+    /// duplicate of an old request arrives; ask again under a fresh id.
     Spent,
 }
 
@@ -68,7 +69,8 @@ pub struct Delivery {
     pub claim: ClaimId,
     /// The element exactly as the producer pushed it.
     pub element: String,
-    /// Attempts counted so far, this one included: 1 to `max_attempts`.
+    /// Attempts counted so far, this one included: 1 to `max_attempts`. Counted under the producer's id, so jobs
+    /// of one id share them until one of them ends.
     pub attempt: u32,
     /// Set when all attempts were used up by workers that died or stalled: the job must not be run, only
     /// settled as failed, with this reason.
@@ -144,7 +146,8 @@ pub struct DeadReason {
 pub enum Settled {
     /// The claim held the job; now it is settled.
     Applied,
-    /// This claim was settled before, by an earlier try whose reply was lost. Nothing was changed.
+    /// This claim was settled before, by an earlier try whose reply was lost. Nothing was changed. Known for 10
+    /// minutes; after that the answer is [`Settled::Lost`].
     Already,
     /// The lease had run out and the job was taken back. Nothing was changed: somebody else settles it.
     Lost,

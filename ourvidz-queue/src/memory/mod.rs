@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
-use self::state::{REMEMBER_ID_MS, State, millis};
+use self::state::{State, millis};
 use crate::{
     Beat, CallbackEntry, ClaimId, Claimed, Clock, Counts, DeadLetter, Delayed, DueCallbacks, InFlight,
     JobQueue, Outbox, PendingCallback, PopSide, QueueAdmin, QueueOptions, Result, Settled, Settlement,
@@ -85,7 +85,7 @@ impl JobQueue for MemoryQueue {
 
     async fn wait(&self, at_most: Duration) -> Result<()> {
         let pushed = self.pushed.notified();
-        if self.with(|state, _| state.waiting.is_empty()) {
+        if self.with(|state, _| state.paused || state.waiting.is_empty()) {
             let _elapsed = tokio::time::timeout(at_most, pushed).await;
         }
         Ok(())
@@ -175,7 +175,7 @@ impl QueueAdmin for MemoryQueue {
     }
 
     async fn cancel(&self, job_id: &str) -> Result<()> {
-        self.with(|state, now| state.cancelled.insert(job_id.to_owned(), now + REMEMBER_ID_MS));
+        self.with(|state, now| state.cancel(job_id, now));
         Ok(())
     }
 

@@ -9,10 +9,11 @@ use crate::{
 
 use super::outbox::Callbacks;
 
-/// How long a settled claim is remembered, so that a repeated settlement is recognised.
-pub(super) const REMEMBER_SETTLED_MS: u64 = 600_000;
+/// How long a claim that ended is remembered, so that a repeated settlement is recognised and a repeated claim
+/// takes nothing.
+const REMEMBER_CLAIM_MS: u64 = 600_000;
 /// How long ids pushed once, and cancellations, are remembered.
-pub(super) const REMEMBER_ID_MS: u64 = 86_400_000;
+const REMEMBER_ID_MS: u64 = 86_400_000;
 
 /// One queue, as plain data: every operation of the traits with the time as an argument. The other backends do
 /// the same in their own languages.
@@ -24,7 +25,8 @@ pub(super) struct State {
     pub(super) delayed: BTreeMap<ClaimId, Parked>,
     pub(super) tries: HashMap<String, Tries>,
     pub(super) dead: VecDeque<DeadLetter>,
-    pub(super) settled: HashMap<ClaimId, u64>,
+    /// Claims that ended, so that their repetitions change nothing.
+    pub(super) spent: HashMap<ClaimId, Spent>,
     pub(super) cancelled: HashMap<String, u64>,
     pub(super) pushed: HashMap<String, u64>,
     pub(super) served: HashMap<String, u64>,
@@ -48,6 +50,14 @@ pub(super) struct Held {
 pub(super) struct Parked {
     pub(super) element: String,
     pub(super) due_ms: u64,
+}
+
+/// How a claim ended, and until when that is remembered.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Spent {
+    /// Settled by its worker; otherwise taken back.
+    settled: bool,
+    until: u64,
 }
 
 /// How often a job was begun, and what the last try met.
@@ -89,8 +99,10 @@ impl State {
         worker: &WorkerId,
         now: u64,
     ) -> Claimed {
-        self.settled.retain(|_, until| *until > now);
-        if self.settled.contains_key(claim) {
+        self.spent.retain(|_, spent| spent.until > now);
+        // One claim never holds two jobs: a worker that stalled would settle the second as if it were the first,
+        // and delayed jobs are kept under their last claim.
+        if self.spent.contains_key(claim) || self.delayed.contains_key(claim) {
             return Claimed::Spent;
         }
         if let Some(held) = self.in_flight.get(claim) {
@@ -140,7 +152,7 @@ impl State {
         let mut best: Option<(u64, usize, String)> = None;
         for order in 0..window {
             let element = self.waiting.get(position(order, self.waiting.len()))?;
-            let user = if window > 1 { Identity::of(element).user } else { String::new() };
+            let user = if options.fair_share.is_some() { Identity::of(element).user } else { String::new() };
             let served = self.served.get(&user).copied().unwrap_or(0);
             if best.as_ref().is_none_or(|(least, _, _)| served < *least) {
                 best = Some((served, order, user));
@@ -172,6 +184,7 @@ impl State {
     /// Ends a claim from outside; the attempt counts.
     fn take_back(&mut self, options: &QueueOptions, claim: &ClaimId, now: u64) {
         let Some(held) = self.in_flight.remove(claim) else { return };
+        self.spent.insert(claim.clone(), Spent { settled: false, until: now + REMEMBER_CLAIM_MS });
         let tries = self.tries.entry(held.key).or_default();
         if held.attempt <= options.max_attempts {
             tries.reason = format!("worker {} died or stalled", held.worker);
@@ -232,6 +245,11 @@ impl State {
         }
     }
 
+    pub(super) fn cancel(&mut self, job_id: &str, now: u64) {
+        self.cancelled.retain(|_, until| *until > now);
+        self.cancelled.insert(job_id.to_owned(), now + REMEMBER_ID_MS);
+    }
+
     pub(super) fn is_cancelled(&self, job_id: &str, now: u64) -> bool {
         self.cancelled.get(job_id).is_some_and(|until| *until > now)
     }
@@ -244,12 +262,12 @@ impl State {
         settlement: &Settlement,
         now: u64,
     ) -> (Settled, Option<String>) {
-        self.settled.retain(|_, until| *until > now);
+        self.spent.retain(|_, spent| spent.until > now);
         let Some(held) = self.in_flight.remove(claim) else {
-            let known = self.settled.contains_key(claim);
-            return (if known { Settled::Already } else { Settled::Lost }, None);
+            let settled = self.spent.get(claim).is_some_and(|spent| spent.settled);
+            return (if settled { Settled::Already } else { Settled::Lost }, None);
         };
-        self.settled.insert(claim.clone(), now + REMEMBER_SETTLED_MS);
+        self.spent.insert(claim.clone(), Spent { settled: true, until: now + REMEMBER_CLAIM_MS });
         match settlement {
             Settlement::Done { callback } => {
                 self.done += 1;
@@ -258,7 +276,7 @@ impl State {
             Settlement::Failed { callback, dead_letter } => {
                 self.failed += 1;
                 if let Some(reason) = dead_letter {
-                    self.bury(&held, reason, now);
+                    self.bury(options, &held, reason, now);
                 }
                 self.end(&held.key, callback.as_ref(), now);
             }
@@ -290,13 +308,12 @@ impl State {
         }
     }
 
-    fn bury(&mut self, held: &Held, reason: &DeadReason, now: u64) {
-        let attempts = self.tries.get(&held.key).map_or(0, |tries| tries.count);
+    fn bury(&mut self, options: &QueueOptions, held: &Held, reason: &DeadReason, now: u64) {
         self.dead.push_front(DeadLetter {
             job_id: held.key.clone(),
             element: held.element.clone(),
             reason: reason.clone(),
-            attempts,
+            attempts: held.attempt.min(options.max_attempts),
             at_ms: now,
         });
     }
@@ -305,8 +322,10 @@ impl State {
         let (again, kept): (VecDeque<_>, VecDeque<_>) =
             std::mem::take(&mut self.dead).into_iter().partition(|letter| letter.job_id == job_id);
         self.dead = kept;
-        self.tries.remove(job_id);
         let count = again.len();
+        if count > 0 {
+            self.tries.remove(job_id);
+        }
         for letter in again {
             self.push(options, letter.element);
         }
@@ -340,5 +359,5 @@ impl State {
 }
 
 pub(super) fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX / 4)
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).min(u64::MAX / 4)
 }
