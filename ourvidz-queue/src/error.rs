@@ -1,5 +1,6 @@
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What can go wrong with queues, outboxes, secrets and values to be signed. No variant holds a secret.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +70,29 @@ pub enum Error {
         path: PathBuf,
         /// The operating system's reason.
         source: io::Error,
+    },
+    /// A worker's thread cannot be started, or has ended without being asked to.
+    #[error("cannot run the worker's {thread} thread")]
+    Thread {
+        /// `handler` or `heartbeat`.
+        thread: &'static str,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+    /// A worker's job handler cannot be made; no job was claimed.
+    #[error("cannot make the job handler")]
+    Handler {
+        /// The maker's reason.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A job showed no progress, or did not stop when told to: its thread hangs, and the process has to be
+    /// recycled. The job's lease runs out and another worker takes it.
+    #[error("job {job_id} has shown no progress for {idle:?}; the process has to be recycled")]
+    Stalled {
+        /// The producer's id.
+        job_id: String,
+        /// For how long.
+        idle: Duration,
     },
 }
 

@@ -33,6 +33,7 @@ mod queue;
 mod queue_name;
 mod retry;
 pub mod signature;
+pub mod worker;
 
 pub use claim::{ClaimId, WorkerId};
 pub use clock::{Clock, ManualClock};
