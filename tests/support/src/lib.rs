@@ -17,6 +17,8 @@
 mod client;
 mod faults;
 mod mock;
+mod proxy;
+mod real;
 mod reply;
 mod resp;
 mod stats;
@@ -24,5 +26,7 @@ mod stats;
 pub use client::RespClient;
 pub use faults::{Face, Fault};
 pub use mock::{MockRedis, MockRedisBuilder};
+pub use proxy::{FaultProxy, ProxyFaults, ProxyStats};
+pub use real::{Aof, RealRedis, RealRedisBuilder};
 pub use reply::{Reply, format_g};
 pub use stats::Stats;

@@ -57,7 +57,7 @@ pub(crate) fn timeout_us(words: &[Vec<u8>]) -> Result<Option<i64>, String> {
     }
     match seconds {
         s if s < 0.0 => Err("ERR timeout is negative".into()),
-        s if s == 0.0 => Ok(None),
+        0.0 => Ok(None),
         s => Ok(Some((s * 1e6) as i64)),
     }
 }

@@ -13,7 +13,7 @@ pub(crate) type Handler = fn(&mut Store, &[Bytes]) -> Result<Reply, String>;
 pub(crate) enum Class {
     Read,
     Write,
-    /// Waits on a connection of its own; elsewhere it answers nil at once.
+    /// Waits on a connection of its own, answers nil at once in a transaction; not inside scripts.
     Blocking,
     /// Not inside scripts.
     Admin,
@@ -220,7 +220,7 @@ pub(crate) fn wrong_count(name: &str) -> String {
 
 fn refused_in_script(store: &Store, spec: &Spec, words: &[Bytes]) -> Option<String> {
     let scope = store.script.as_ref()?;
-    if matches!(spec.class, Admin | Session) {
+    if matches!(spec.class, Admin | Session | Blocking) {
         return Some(match store.setup.is_seven() {
             true => "ERR This Redis command is not allowed from script".into(),
             false => "This Redis command is not allowed from scripts".into(),

@@ -1,6 +1,6 @@
 //! Sorted sets.
 
-use super::{Done, NOT_INTEGER, SYNTAX, integer, range, upper};
+use super::{Done, SYNTAX, integer, range, upper};
 use crate::Reply;
 use crate::mock::sorted::Sorted;
 use crate::mock::store::{Bytes, Store};
@@ -257,8 +257,8 @@ fn pop(store: &mut Store, words: &[Bytes], highest: bool) -> Done {
     if words.len() > 3 {
         return Err(wrong_count(if highest { "zpopmax" } else { "zpopmin" }));
     }
-    let count = words.get(2).map_or(Ok(1), |word| integer(word)).map_err(|_| NOT_INTEGER)?;
-    let count = usize::try_from(count).map_err(|_| "ERR value is out of range, must be positive")?;
+    let count = words.get(2).map_or(Ok(1), |word| integer(word)).ok().and_then(|n| usize::try_from(n).ok());
+    let count = count.ok_or("ERR value is out of range, must be positive")?;
     let mut rows = all(store, &words[1])?;
     if highest {
         rows.reverse();

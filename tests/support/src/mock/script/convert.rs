@@ -31,7 +31,7 @@ pub(super) fn to_lua(lua: &Lua, reply: &Reply) -> Result<Value> {
 pub(super) fn to_reply(value: &Value) -> Result<Reply> {
     Ok(match value {
         Value::Boolean(true) => Reply::Int(1),
-        Value::Integer(n) => Reply::Int(*n as i64),
+        Value::Integer(n) => Reply::Int(*n),
         Value::Number(n) => Reply::Int(*n as i64),
         Value::String(text) => Reply::bulk(text.as_bytes().to_vec()),
         Value::Table(table) => table_to_reply(table)?,

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use mlua::chunk::ChunkMode;
+use mlua::debug::Debug;
 use mlua::{Function, HookTriggers, Lua, Result, Table, Value, Variadic, VmState};
 
 use super::{convert, json, json_decode, sha1_hex};
@@ -53,20 +55,23 @@ impl fmt::Display for Raised {
 
 impl std::error::Error for Raised {}
 
-/// An error with the place in the script that is running, like one of Lua's own functions.
+/// An error with the place of the call, like one of Lua's own functions.
 fn library_error(lua: &Lua, text: &str) -> mlua::Error {
-    let text = line(lua).map_or_else(|| text.to_owned(), |line| format!("{SOURCE}:{line}: {text}"));
+    let caller = lua.inspect_stack(1, own_line).flatten();
+    let text = caller.map_or_else(|| text.to_owned(), |line| format!("{SOURCE}:{line}: {text}"));
     mlua::Error::external(Raised { text, as_table: false })
+}
+
+/// The line that a function of the script is at; `None` for all others.
+fn own_line(frame: &Debug) -> Option<usize> {
+    let own = frame.source().short_src.is_some_and(|source| source == SOURCE);
+    own.then(|| frame.current_line()).flatten()
 }
 
 /// The line of the innermost function that belongs to the script.
 fn line(lua: &Lua) -> Option<usize> {
     for level in 0..50 {
-        let found = lua.inspect_stack(level, |frame| {
-            let own = frame.source().short_src.is_some_and(|source| source == SOURCE);
-            own.then(|| frame.current_line()).flatten()
-        });
-        match found {
+        match lua.inspect_stack(level, own_line) {
             Some(None) => {}
             Some(line) => return line,
             None => return None,
@@ -97,12 +102,13 @@ impl Engine {
     fn new() -> Result<Self> {
         let lua = Lua::new();
         let cjson = lua.create_table()?;
-        let failed = |lua: &Lua, text: String| library_error(lua, &text);
-        let encode = lua.create_function(move |lua, value: Value| {
-            json::encode(&value).map_err(|e| failed(lua, e)).and_then(|text| lua.create_string(text))
+        let encode = lua.create_function(|lua, values: Variadic<Value>| {
+            let text = only(&values, "encode").and_then(json::encode).map_err(|e| library_error(lua, &e))?;
+            lua.create_string(text)
         })?;
-        let decode = lua.create_function(move |lua, text: mlua::LuaString| {
-            json_decode::decode(lua, &text.as_bytes()).map_err(|e| failed(lua, e))
+        let decode = lua.create_function(|lua, values: Variadic<Value>| {
+            let text = only(&values, "decode").and_then(text_argument);
+            text.and_then(|text| json_decode::decode(lua, &text)).map_err(|e| library_error(lua, &e))
         })?;
         cjson.raw_set("encode", encode)?;
         cjson.raw_set("decode", decode)?;
@@ -120,10 +126,8 @@ impl Engine {
         if let Some(function) = self.compiled.borrow().get(&own) {
             return Ok(function.clone());
         }
-        // Redis compiles the body as a function's, which shows in the messages of syntax errors.
-        let source = [b"return function() ".as_slice(), body, b"\nend"].concat();
-        let chunk = self.lua.load(source).set_name(format!("@{SOURCE}"));
-        let function: Function = chunk.eval().map_err(|error| {
+        let chunk = self.lua.load(body).set_name(format!("@{SOURCE}")).set_mode(ChunkMode::Text);
+        let function = chunk.into_function().map_err(|error| {
             let text = match &error {
                 mlua::Error::SyntaxError { message, .. } => message.clone(),
                 other => other.to_string(),
@@ -193,6 +197,19 @@ impl Engine {
     }
 }
 
+/// The one argument of a cjson function.
+fn only<'a>(values: &'a [Value], function: &str) -> std::result::Result<&'a Value, String> {
+    match values {
+        [value] => Ok(value),
+        _ => Err(format!("bad argument #1 to '{function}' (expected 1 argument)")),
+    }
+}
+
+fn text_argument(value: &Value) -> std::result::Result<Vec<u8>, String> {
+    word(value)
+        .ok_or_else(|| format!("bad argument #1 to 'decode' (string expected, got {})", value.type_name()))
+}
+
 /// The text of an error that nobody caught.
 fn failure(error: &Value, sha: &str, line: Option<usize>, seven: bool) -> String {
     let plain = |value: &Value| match value {
@@ -236,16 +253,19 @@ fn unwrap(lua: &Lua, value: Value) -> Result<Value> {
 /// One command of a script.
 fn command(store: &mut Store, values: &[Value]) -> Reply {
     if values.is_empty() {
-        return Reply::Error("ERR Please specify at least one argument for this redis.call() call".into());
+        return Reply::Error("ERR Please specify at least one argument for this redis lib call".into());
     }
-    let word = |value: &Value| match value {
+    match values.iter().map(word).collect::<Option<Vec<_>>>() {
+        Some(words) => table::run(store, &words),
+        None => Reply::Error("ERR Lua redis lib command arguments must be strings or integers".into()),
+    }
+}
+
+fn word(value: &Value) -> Option<Vec<u8>> {
+    match value {
         Value::String(text) => Some(text.as_bytes().to_vec()),
         Value::Integer(n) => Some(n.to_string().into_bytes()),
         Value::Number(n) => Some(format_g(*n, 17).into_bytes()),
         _ => None,
-    };
-    match values.iter().map(word).collect::<Option<Vec<_>>>() {
-        Some(words) => table::run(store, &words),
-        None => Reply::Error("ERR Lua redis lib command arguments must be strings or integers".into()),
     }
 }

@@ -91,7 +91,10 @@ fn object(table: &Table, depth: usize, out: &mut Vec<u8>) -> Result<(), String> 
             Value::String(text) => quote(&text.as_bytes(), out),
             Value::Integer(n) => quote(format_g(n as f64, 14).as_bytes(), out),
             Value::Number(n) => quote(format_g(n, 14).as_bytes(), out),
-            _ => return Err("Cannot serialise table: table key must be a number or string".into()),
+            other => {
+                let kind = other.type_name();
+                return Err(format!("Cannot serialise {kind}: table key must be a number or string"));
+            }
         }
         out.push(b':');
         write(&value, depth + 1, out)?;

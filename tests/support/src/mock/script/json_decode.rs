@@ -106,12 +106,11 @@ impl Reader<'_> {
         let parsed = text.parse();
         parsed.map(Value::Number).map_err(|_| {
             self.at = start;
-            self.expected("value")
+            self.expected_token("value", "invalid number")
         })
     }
 
     fn string(&mut self) -> Result<Value, String> {
-        let start = self.at;
         self.at += 1;
         let mut bytes = Vec::new();
         loop {
@@ -123,10 +122,6 @@ impl Reader<'_> {
             match byte {
                 b'"' => break,
                 b'\\' => self.escape(&mut bytes)?,
-                0..=31 => {
-                    self.at = start;
-                    return Err(self.expected("value"));
-                }
                 _ => bytes.push(byte),
             }
         }

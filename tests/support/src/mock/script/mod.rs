@@ -129,10 +129,10 @@ impl Shebang {
             return Ok(Self::default());
         }
         let length = body.iter().position(|byte| *byte == b'\n').ok_or("ERR Invalid script shebang")?;
-        let line = String::from_utf8_lossy(&body[2..length]).into_owned();
+        let line = String::from_utf8_lossy(&body[..length]).into_owned();
         let mut words = line.split_whitespace();
         let engine = words.next().unwrap_or_default();
-        if engine != "lua" || body[2].is_ascii_whitespace() {
+        if engine != "#!lua" {
             return Err(format!("ERR Unexpected engine in script shebang: {engine}"));
         }
         let mut shebang = Self { length, ..Self::default() };

@@ -13,7 +13,10 @@ end
 
 local function result(ok, ...)
     if ok then return ok, ... end
-    return false, unwrap((...))
+    local e = unwrap((...))
+    -- Scripts that were written for Redis 6 expect a text.
+    if type(e) == "table" and type(e.err) == "string" then return false, e.err end
+    return false, e
 end
 
 local redis = {
@@ -23,13 +26,19 @@ local redis = {
     setresp = function() end,
     replicate_commands = function() return true end,
 }
-function redis.error_reply(text)
-    if type(text) ~= "string" then return { err = "ERR wrong number or type of arguments" } end
+local wrong_arguments = "ERR wrong number or type of arguments"
+function redis.error_reply(...)
+    local text = ...
+    if select("#", ...) ~= 1 or type(text) ~= "string" then return { err = wrong_arguments } end
     if string.sub(text, 1, 1) ~= "-" then text = "-" .. text end
     if not string.find(text, " ", 1, true) then return { err = "ERR " .. string.sub(text, 2) } end
     return { err = string.sub(text, 2) }
 end
-function redis.status_reply(text) return { ok = text } end
+function redis.status_reply(...)
+    local text = ...
+    if select("#", ...) ~= 1 or type(text) ~= "string" then return { err = wrong_arguments } end
+    return { ok = text }
+end
 
 local safe = {
     assert = assert, error = error, getmetatable = getmetatable, ipairs = ipairs, next = next, pairs = pairs,
