@@ -1,13 +1,16 @@
 //! What every [`Storage`] does, as functions that panic when one does not.
 //!
-//! They write below `conformance/` in the bucket `workspace-temp` and delete what they wrote.
+//! They write below `conformance/` in the bucket `workspace-temp` and delete what they wrote. [`all`] needs the
+//! store alone; [`holds_what_was_put`] looks into it.
 
 use bytes::Bytes;
 
 use crate::storage::sha256_hex;
 use crate::{Error, Result, Storage, StorageKey};
 
-/// Runs every function of this module.
+const BUCKET: &str = "workspace-temp";
+
+/// Runs every function of this module that needs the store alone.
 ///
 /// # Errors
 /// The store's own, where it should have succeeded.
@@ -16,14 +19,115 @@ use crate::{Error, Result, Storage, StorageKey};
 /// When the store does something else than the trait says.
 pub async fn all(storage: &dyn Storage) -> Result<()> {
     put_then_get(storage).await?;
+    odd_characters_are_kept(storage).await?;
+    what_no_store_takes_is_refused(storage).await?;
     put_overwrites(storage).await?;
     missing_is_not_found(storage).await?;
     delete_is_idempotent(storage).await?;
     keys_are_apart(storage).await?;
-    concurrent_puts_leave_one_whole_version(storage).await
+    concurrent_puts_leave_one_whole_version(storage).await?;
+    crate::probe(storage, BUCKET).await?;
+    Ok(())
 }
 
-/// Content of 0 bytes, 1 byte and 3 MB comes back, with its size and SHA-256.
+/// Looks into the store beside [`Storage`], e.g. into the server of a remote one.
+pub trait Observer: Sync {
+    /// What is held under `key`.
+    fn held(&self, key: &StorageKey) -> Option<Held>;
+}
+
+/// What an [`Observer`] sees of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// SHA-256 of the content, 64 lower-case hexadecimal digits.
+    pub sha256: String,
+    /// The content type; `None` where the store keeps none.
+    pub content_type: Option<String>,
+}
+
+impl Held {
+    /// Describes `bytes`.
+    pub fn new(bytes: &[u8], content_type: Option<String>) -> Self {
+        Self { sha256: sha256_hex(bytes), content_type }
+    }
+}
+
+/// Content of 0 bytes, 1 byte and 7 MB is in the store as it was put, with its content type, replaced and
+/// removed when it is here.
+///
+/// # Errors
+/// The store's own.
+///
+/// # Panics
+/// When the store holds anything else.
+pub async fn holds_what_was_put(storage: &dyn Storage, observer: &dyn Observer) -> Result<()> {
+    let key = key("held/0.bin")?;
+    let files = [
+        ("video/mp4", content(30, 7_000_000)),
+        ("image/webp", content(31, 1)),
+        ("image/png", content(32, 0)),
+    ];
+    assert_eq!(observer.held(&key), None);
+    for (content_type, bytes) in files {
+        let stored = storage.put(&key, content_type, bytes).await?;
+        let held = observer.held(&key);
+        assert_eq!(held.as_ref().map(|held| &held.sha256), Some(&stored.sha256), "{content_type}");
+        if let Some(kept) = held.and_then(|held| held.content_type) {
+            assert_eq!(kept, content_type);
+        }
+    }
+    storage.delete(&key).await?;
+    assert_eq!(observer.held(&key), None);
+    Ok(())
+}
+
+/// Keys of every character a [`StorageKey`] can have, and content told apart by them.
+///
+/// # Errors
+/// The store's own.
+///
+/// # Panics
+/// When a file is not found again, or two keys share one.
+pub async fn odd_characters_are_kept(storage: &dyn Storage) -> Result<()> {
+    let mut keys = vec![key("odd/a b (1)/x=1&y,z+w;v:@$!'*?.png")?, key("odd/...a/b..")?, key("odd/ab.png")?];
+    for character in "!-_.*'() &$=@;:+,?".chars() {
+        keys.push(key(&format!("odd/a{character}b.png"))?);
+    }
+    for (seed, key) in (40..).zip(&keys) {
+        storage.put(key, "image/png", content(seed, 50)).await?;
+    }
+    for (seed, key) in (40..).zip(&keys) {
+        assert!(storage.exists(key).await?, "{key}");
+        assert_eq!(storage.get(key).await?, content(seed, 50), "{key}");
+    }
+    for key in &keys {
+        storage.delete(key).await?;
+        assert!(!storage.exists(key).await?, "{key}");
+    }
+    Ok(())
+}
+
+/// Keys with letters beyond ASCII are no keys, and a content type that is no header is refused for good.
+///
+/// # Errors
+/// The store's own.
+///
+/// # Panics
+/// When either is taken.
+pub async fn what_no_store_takes_is_refused(storage: &dyn Storage) -> Result<()> {
+    for path in ["\u{e9}.png", "\u{732b}/0.png", "u/\u{1f600}.png", "u\u{a0}/0.png"] {
+        assert!(matches!(key(path), Err(Error::InvalidKey { .. })), "{path:?}");
+    }
+    let key = key("refused/0.png")?;
+    for content_type in ["", "png", "image/png\r\nx-upsert: false"] {
+        let put = storage.put(&key, content_type, content(1, 1)).await;
+        assert!(matches!(&put, Err(error) if !error.retryable()), "{content_type:?}: {put:?}");
+    }
+    assert!(!storage.exists(&key).await?);
+    Ok(())
+}
+
+/// Content of 0 bytes, 1 byte and 7 MB comes back, with its size and SHA-256.
 ///
 /// # Errors
 /// The store's own.
@@ -31,7 +135,7 @@ pub async fn all(storage: &dyn Storage) -> Result<()> {
 /// # Panics
 /// When the content, the size or the hash differ.
 pub async fn put_then_get(storage: &dyn Storage) -> Result<()> {
-    for (name, bytes) in [("empty", content(0, 0)), ("byte", content(1, 1)), ("large", content(2, 3_000_000))]
+    for (name, bytes) in [("empty", content(0, 0)), ("byte", content(1, 1)), ("large", content(2, 7_000_000))]
     {
         let key = key(&format!("put/{name}.png"))?;
         let stored = storage.put(&key, "image/png", bytes.clone()).await?;
@@ -158,10 +262,13 @@ pub async fn concurrent_puts_leave_one_whole_version(storage: &dyn Storage) -> R
 }
 
 fn key(path: &str) -> Result<StorageKey> {
-    StorageKey::new("workspace-temp", format!("conformance/{path}"))
+    StorageKey::new(BUCKET, format!("conformance/{path}"))
 }
 
 /// Bytes that differ by seed in every block, so that a mixture of two contents equals neither.
 fn content(seed: u8, len: usize) -> Bytes {
-    (0..len).map(|i| (i as u8).wrapping_mul(31).wrapping_add(seed)).collect()
+    let block: Vec<u8> = (0..=255u8).map(|i| i.wrapping_mul(31).wrapping_add(seed)).collect();
+    let mut bytes = block.repeat(len.div_ceil(block.len()));
+    bytes.truncate(len);
+    bytes.into()
 }

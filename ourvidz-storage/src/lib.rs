@@ -19,20 +19,38 @@
 //! A second `put` to a key overwrites, so a job that runs twice stores its files once. A reader sees a whole
 //! file or none.
 //!
-//! In this crate: [`LocalStorage`] (a folder), [`MemoryStorage`] (tests), the `conformance` feature. Not in
-//! it: remote stores, signed URLs, downloads of references, jobs, ONNX Runtime.
+//! In this crate: [`LocalStorage`] (a folder), [`SupabaseStorage`] (REST), [`S3Storage`] (AWS, R2, MinIO,
+//! Supabase's S3 endpoint), [`MemoryStorage`] (tests), [`StoreConfig`] (any of them from a URL), [`probe()`]
+//! (a store tried out), the `conformance` feature. Not in it: jobs, ONNX Runtime.
 #![forbid(unsafe_code)]
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+mod config;
 mod error;
+mod http;
 mod keys;
 mod local;
 mod memory;
+mod probe;
+mod reference;
+mod retry;
+mod s3;
 mod storage;
+mod supabase;
 
+pub use config::{Credentials, StoreConfig, open};
 pub use error::{Error, Result};
+pub use http::Timeouts;
 pub use keys::{AssetKeys, Layout, MAX_PATH_LEN, MAX_SEGMENT_LEN, StorageKey};
 pub use local::LocalStorage;
 pub use memory::MemoryStorage;
+pub use probe::{Probe, probe};
+pub use reference::{
+    HostRule, Lookup, Reference, ReferenceFetcher, ReferenceFetcherBuilder, ReferenceFormat, ReferenceLimits,
+    ReferenceProblem, ReferenceRules, SystemLookup,
+};
+pub use retry::RetryPolicy;
+pub use s3::{S3Config, S3Credentials, S3Storage};
 pub use storage::{Storage, Stored};
+pub use supabase::{SupabaseConfig, SupabaseStorage};

@@ -12,8 +12,8 @@ use crate::{Error, Result, Storage, StorageKey, Stored};
 /// A folder: `{root}/{bucket}/{path}`.
 ///
 /// A file is written to a `.tmp-*` name beside its place, synced, renamed over it, and the folder synced. A
-/// process killed in between leaves the `.tmp-*` file, which no key can name. Content types are not kept: the
-/// extension says them.
+/// process killed in between leaves the `.tmp-*` file, which no key can name and which
+/// [`LocalStorage::sweep_unfinished`] removes. Content types are not kept: the extension says them.
 #[derive(Debug, Clone)]
 pub struct LocalStorage {
     root: PathBuf,
@@ -28,6 +28,19 @@ impl LocalStorage {
     /// Where the file of `key` is or would be.
     pub fn path_of(&self, key: &StorageKey) -> PathBuf {
         self.root.join(key.bucket()).join(key.path())
+    }
+
+    /// Removes what killed processes left: `.tmp-*` files that were not written to for an hour, which no put
+    /// that still runs leaves alone for that long. For the start of a worker. Returns how many.
+    ///
+    /// # Errors
+    /// [`Error::Sweep`] of the first folder or file that could not be read or removed; the others are done.
+    pub async fn sweep_unfinished(&self) -> Result<usize> {
+        let root = self.root.clone();
+        let swept = tokio::task::spawn_blocking(move || sweep::sweep(&root, sweep::UNTOUCHED)).await;
+        swept.unwrap_or_else(|gone| {
+            Err(Error::Sweep { path: self.root.clone(), source: io::Error::other(gone) })
+        })
     }
 
     /// Runs blocking file calls beside the async threads. They run to their end when the caller is dropped.
@@ -49,7 +62,8 @@ impl LocalStorage {
 
 #[async_trait]
 impl Storage for LocalStorage {
-    async fn put(&self, key: &StorageKey, _content_type: &str, bytes: Bytes) -> Result<Stored> {
+    async fn put(&self, key: &StorageKey, content_type: &str, bytes: Bytes) -> Result<Stored> {
+        crate::storage::check_content_type(content_type)?;
         let owned = key.clone();
         self.blocking("write", key, move |path| {
             write_whole(path, &bytes)?;
@@ -138,5 +152,6 @@ fn unfinished_name() -> String {
     format!("{UNFINISHED}{}-{}-{now}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
+mod sweep;
 #[cfg(test)]
 mod tests;

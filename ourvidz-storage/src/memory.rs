@@ -43,6 +43,7 @@ impl MemoryStorage {
 #[async_trait]
 impl Storage for MemoryStorage {
     async fn put(&self, key: &StorageKey, content_type: &str, bytes: Bytes) -> Result<Stored> {
+        crate::storage::check_content_type(content_type)?;
         let stored = Stored::new(key, &bytes);
         self.files().insert(key.clone(), File { content_type: content_type.to_owned(), bytes });
         Ok(stored)
@@ -67,9 +68,20 @@ impl Storage for MemoryStorage {
 mod tests {
     use super::*;
 
+    use crate::conformance::{self, Held, Observer};
+
+    impl Observer for MemoryStorage {
+        fn held(&self, key: &StorageKey) -> Option<Held> {
+            let files = self.files();
+            files.get(key).map(|file| Held::new(&file.bytes, Some(file.content_type.clone())))
+        }
+    }
+
     #[tokio::test]
     async fn conforms() -> Result<()> {
-        crate::conformance::all(&MemoryStorage::new()).await
+        let storage = MemoryStorage::new();
+        conformance::all(&storage).await?;
+        conformance::holds_what_was_put(&storage, &storage).await
     }
 
     #[tokio::test]

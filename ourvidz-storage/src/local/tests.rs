@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::conformance::{self, Held, Observer};
 
 fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<_> = fs::read_dir(folder)
@@ -11,10 +12,18 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
+impl Observer for LocalStorage {
+    fn held(&self, key: &StorageKey) -> Option<Held> {
+        fs::read(self.path_of(key)).ok().map(|bytes| Held::new(&bytes, None))
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn conforms() {
     let root = tempfile::tempdir().unwrap();
-    crate::conformance::all(&LocalStorage::new(root.path())).await.unwrap();
+    let storage = LocalStorage::new(root.path());
+    conformance::all(&storage).await.unwrap();
+    conformance::holds_what_was_put(&storage, &storage).await.unwrap();
 }
 
 #[tokio::test]
@@ -76,4 +85,33 @@ fn a_full_disk_is_worth_another_try_and_a_forbidden_path_is_not() {
     for kind in [io::ErrorKind::PermissionDenied, io::ErrorKind::ReadOnlyFilesystem] {
         assert!(!error(kind).retryable(), "{kind:?}");
     }
+}
+
+#[tokio::test]
+async fn the_sweep_removes_old_unfinished_files_and_nothing_else() {
+    let root = tempfile::tempdir().unwrap();
+    let storage = LocalStorage::new(root.path().join("files"));
+    assert_eq!(storage.sweep_unfinished().await.unwrap(), 0);
+
+    let key = StorageKey::new("b", "u/j/0.png").unwrap();
+    storage.put(&key, "image/png", Bytes::from_static(b"kept")).await.unwrap();
+    let folder = root.path().join("files/b/u/j");
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3601);
+    for (name, is_old) in [(".tmp-1-0-1", true), (".tmp-2-0-1", false), ("old.png", true)] {
+        let file = File::create(folder.join(name)).unwrap();
+        if is_old {
+            file.set_modified(old).unwrap();
+        }
+    }
+    assert_eq!(storage.sweep_unfinished().await.unwrap(), 1);
+    assert_eq!(names(&folder), [".tmp-2-0-1", "0.png", "old.png"]);
+    assert_eq!(storage.get(&key).await.unwrap(), "kept");
+}
+
+#[tokio::test]
+async fn a_folder_has_no_signed_urls() {
+    let root = tempfile::tempdir().unwrap();
+    let key = StorageKey::new("b", "u/j/0.png").unwrap();
+    let signed = LocalStorage::new(root.path()).signed_url(&key, std::time::Duration::from_secs(60)).await;
+    assert!(matches!(signed, Err(Error::Unsupported { .. })), "{signed:?}");
 }
