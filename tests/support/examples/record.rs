@@ -17,7 +17,7 @@ fn main() -> anyhow::Result<()> {
     for section in table::read(&text) {
         writeln!(out, "# {}", section.heading)?;
         for ((line, _), reply) in section.steps.iter().zip(table::play(&real.url(), &section, false)) {
-            writeln!(out, "{line}\n  {reply}")?;
+            writeln!(out, "{line}\n  {}", table::show(&reply))?;
         }
         writeln!(out)?;
     }

@@ -87,12 +87,12 @@ pub fn show(reply: &Reply) -> String {
 }
 
 /// Runs a section on one connection to a server of its own state.
-pub fn play(url: &str, section: &Section, resp3: bool) -> Vec<String> {
+pub fn play(url: &str, section: &Section, resp3: bool) -> Vec<Reply> {
     let mut client = RespClient::connect(url).unwrap();
     client.command(["FLUSHALL"]).unwrap();
     client.command(["SCRIPT", "FLUSH"]).unwrap();
     if resp3 {
         client.command(["HELLO", "3"]).unwrap();
     }
-    section.steps.iter().map(|(line, _)| show(&client.command(words(line)).unwrap())).collect()
+    section.steps.iter().map(|(line, _)| client.command(words(line)).unwrap()).collect()
 }

@@ -23,7 +23,7 @@ pub(crate) fn time(store: &mut Store, _: &[Bytes]) -> Done {
     Ok(Reply::Array(parts.iter().map(|part| Reply::bulk(part.to_string())).collect()))
 }
 
-/// Sections server, memory, persistence and keyspace; with no argument all of them.
+/// Sections server, clients, memory, persistence, replication and keyspace; with no argument all of them.
 pub(crate) fn info(store: &mut Store, words: &[Bytes]) -> Done {
     let keys = store.keys().len();
     let config = |name: &str| store.setup.config.get(name).cloned().unwrap_or_default();
@@ -31,6 +31,7 @@ pub(crate) fn info(store: &mut Store, words: &[Bytes]) -> Done {
     let aof = u8::from(config("appendonly") == "yes");
     let sections = [
         ("server", format!("# Server\r\nredis_version:{}\r\nredis_mode:standalone\r\n", store.setup.version)),
+        ("clients", format!("# Clients\r\nblocked_clients:{}\r\n", store.waiters.len())),
         (
             "memory",
             format!(
