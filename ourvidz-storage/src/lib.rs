@@ -21,7 +21,8 @@
 //!
 //! In this crate: [`LocalStorage`] (a folder), [`SupabaseStorage`] (REST), [`S3Storage`] (AWS, R2, MinIO,
 //! Supabase's S3 endpoint), [`MemoryStorage`] (tests), [`StoreConfig`] (any of them from a URL), [`probe()`]
-//! (a store tried out), the `conformance` feature. Not in it: jobs, ONNX Runtime.
+//! (a store tried out), [`ReferenceFetcher`] (pictures that jobs name), the `conformance` feature. Not in it:
+//! jobs, ONNX Runtime.
 #![forbid(unsafe_code)]
 
 #[cfg(any(test, feature = "conformance"))]
