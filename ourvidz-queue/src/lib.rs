@@ -23,6 +23,8 @@
 
 mod claim;
 mod clock;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 mod element;
 mod error;
 mod inspect;
