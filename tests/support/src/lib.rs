@@ -40,8 +40,8 @@
 //! One database, no `WATCH`, streams, patterns of channels, bit operations or `BYLEX`. `SCAN` and its kin
 //! give everything in one page. Hashes and sets come in the order of their bytes. Scripts have `cjson` and
 //! Lua's own libraries, without `os`, `bit`, `struct` and `cmsgpack`; one that runs for 5 s is stopped. Its
-//! replies are those of Redis 7.0.15, command by command in `tests/parity/commands.txt`; the spelling of
-//! errors in scripts before 7 follows the sources of 6.2.
+//! replies are those of Redis 7.0.15, command by command in `tests/parity/commands.txt`; what
+//! a version below 7 changes was not compared with a server.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod client;

@@ -47,7 +47,7 @@ async fn a_lost_reply_is_an_error_and_a_new_connection_works() {
     let mock = MockRedis::start();
     let client = redis::Client::open(mock.redis_url()).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-    mock.inject(Fault::lose_reply().on("INCR").times(1));
+    mock.inject(Fault::lose_reply().on("INCRBY").times(1));
     let lost: redis::RedisResult<i64> = connection.incr("n", 1).await;
     assert!(lost.unwrap_err().is_io_error());
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
