@@ -21,6 +21,7 @@
 //! payloads are read by `ourvidz_core::job`.
 #![forbid(unsafe_code)]
 
+pub mod callback;
 mod claim;
 mod clock;
 #[cfg(any(test, feature = "conformance"))]

@@ -71,25 +71,41 @@ impl WebhookSecret {
         }
     }
 
-    /// The headers of one delivery. `id` stays the same across retries, `timestamp` (seconds since 1970) is
-    /// that of this delivery.
+    /// The headers of one delivery, signed with this secret alone; see [`WebhookHeaders::signed`].
     ///
     /// # Errors
     /// [`Error::InvalidHeader`] if `id` is empty, holds a dot (which separates what is signed) or anything but
     /// visible ASCII.
     pub fn headers(&self, id: &str, timestamp: u64, body: &[u8]) -> Result<WebhookHeaders> {
+        WebhookHeaders::signed(std::slice::from_ref(self), id, timestamp, body)
+    }
+}
+
+impl WebhookHeaders {
+    /// The headers of one delivery, with one signature per secret, in their order: while a secret is rotated,
+    /// receivers that know the old one and receivers that know the new one both find theirs. `id` stays the
+    /// same across retries, `timestamp` (seconds since 1970) is that of this delivery.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSecret`] if there is no secret; [`Error::InvalidHeader`] as
+    /// [`WebhookSecret::headers`].
+    pub fn signed(secrets: &[WebhookSecret], id: &str, timestamp: u64, body: &[u8]) -> Result<Self> {
+        if secrets.is_empty() {
+            return Err(Error::InvalidSecret { name: "webhook secrets", rule: "must be at least one" });
+        }
         let rule = "must be visible ASCII without a dot";
         if id.is_empty() || !id.bytes().all(|b| b.is_ascii_graphic() && b != b'.') {
             return Err(Error::InvalidHeader { name: "webhook-id", rule, value: id.to_owned() });
         }
         let timestamp = timestamp.to_string();
-        let signed = sign(&self.key, &[id.as_bytes(), b".", timestamp.as_bytes(), b".", body]);
-        let signature = format!("v1,{}", STANDARD.encode(signed));
-        Ok(WebhookHeaders { id: id.to_owned(), timestamp, signature })
+        let parts = [id.as_bytes(), b".", timestamp.as_bytes(), b".", body];
+        let signatures: Vec<_> = secrets
+            .iter()
+            .map(|secret| format!("v1,{}", STANDARD.encode(sign(&secret.key, &parts))))
+            .collect();
+        Ok(Self { id: id.to_owned(), timestamp, signature: signatures.join(" ") })
     }
-}
 
-impl WebhookHeaders {
     /// Names and values as they go on the wire.
     pub fn pairs(&self) -> [(&'static str, &str); 3] {
         [

@@ -61,6 +61,21 @@ fn the_webhook_headers_are_those_of_the_published_example() {
 }
 
 #[test]
+fn every_secret_of_a_rotation_signs() {
+    let secrets = [
+        WebhookSecret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap(),
+        WebhookSecret::new(&STANDARD.encode([7; 32])).unwrap(),
+    ];
+    let (id, timestamp, body) = ("msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, br#"{"test": 2432232314}"#);
+    let both = WebhookHeaders::signed(&secrets, id, timestamp, body).unwrap();
+    let other = secrets[1].headers(id, timestamp, body).unwrap().signature;
+    assert_ne!(other, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    assert_eq!(both.signature, format!("v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE= {other}"));
+    let none = WebhookHeaders::signed(&[], id, timestamp, body);
+    assert!(matches!(none, Err(Error::InvalidSecret { .. })));
+}
+
+#[test]
 fn unusable_secrets_are_refused_without_showing_them() {
     assert!(CallbackSecret::new("").is_err());
     let short = format!("whsec_{}", STANDARD.encode([7; 23]));
