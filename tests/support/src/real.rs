@@ -236,18 +236,19 @@ impl RealRedis {
         let end = Instant::now() + PATIENCE;
         let pid = self.pid().map(|pid| pid.to_string()).unwrap_or_default();
         loop {
-            // Another server that took the port would answer as well: the process must be ours.
-            let info =
-                RespClient::connect(&self.url()).and_then(|mut client| client.command(["INFO", "server"]));
-            if let Ok(Reply::Bulk(info)) = &info
-                && String::from_utf8_lossy(info).contains(&format!("process_id:{pid}\r\n"))
-            {
-                return Ok(());
+            // Another server that took the port would answer as well: the process must be ours. INFO is
+            // answered while the keys are still being read from disk.
+            let info = RespClient::connect(&self.url()).and_then(|mut client| client.command(["INFO"]));
+            if let Ok(Reply::Bulk(info)) = &info {
+                let info = String::from_utf8_lossy(info);
+                if info.contains(&format!("process_id:{pid}\r\n")) && info.contains("\nloading:0\r\n") {
+                    return Ok(());
+                }
             }
             let ended = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
             if ended.is_some() || Instant::now() > end {
                 let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
-                bail!("the server does not answer ({info:?}, ended: {ended:?})\n{}", tail(&log));
+                bail!("the server does not answer or is still loading (ended: {ended:?})\n{}", tail(&log));
             }
             thread::sleep(Duration::from_millis(5));
         }
