@@ -5,9 +5,9 @@ use rusqlite::ErrorCode;
 
 use crate::Error;
 
-/// What opening a file met, with the file's name.
+/// Names the file in the chain of an error.
 #[derive(Debug, thiserror::Error)]
-#[error("{}: {source}", path.display())]
+#[error("{}", path.display())]
 struct FileError<E: std::error::Error + 'static> {
     path: PathBuf,
     source: E,
@@ -41,12 +41,13 @@ pub(super) fn of_opening(path: &Path, error: rusqlite::Error) -> Error {
 /// The file or its folder could not be made.
 pub(super) fn of_making(path: &Path, error: io::Error) -> Error {
     use io::ErrorKind::{
-        InvalidFilename, InvalidInput, IsADirectory, NotADirectory, NotFound, PermissionDenied,
-        ReadOnlyFilesystem, Unsupported,
+        AlreadyExists, InvalidFilename, InvalidInput, IsADirectory, NotADirectory, NotFound,
+        PermissionDenied, ReadOnlyFilesystem, Unsupported,
     };
     let refused = matches!(
         error.kind(),
-        InvalidFilename
+        AlreadyExists
+            | InvalidFilename
             | InvalidInput
             | IsADirectory
             | NotADirectory

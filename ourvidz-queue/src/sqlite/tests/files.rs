@@ -139,12 +139,12 @@ fn refusal(path: &PathBuf) -> (Error, String) {
 
 #[test]
 fn a_foreign_file_is_refused_and_left_as_it_was() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = quick_folder();
     let path = folder.path().join("text");
-    fs::write(&path, "x").unwrap();
+    fs::write(&path, "a shopping list").unwrap();
     let (error, text) = refusal(&path);
     assert!(matches!(error, Error::Refused { .. }) && text.contains("not a database"), "{text}");
-    assert_eq!(fs::read(&path).unwrap(), b"x");
+    assert_eq!(fs::read(&path).unwrap(), b"a shopping list");
 
     let path = folder.path().join("other.sqlite");
     Connection::open(&path).unwrap().execute_batch("CREATE TABLE notes (text)").unwrap();
@@ -194,7 +194,7 @@ async fn a_truncated_file_is_refused() {
 #[test]
 fn a_folder_that_cannot_be_written_is_refused() {
     use std::os::unix::fs::PermissionsExt;
-    let folder = tempfile::tempdir().unwrap();
+    let folder = quick_folder();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o500)).unwrap();
     // A privileged user writes into his folders whatever their mode, but nobody into the kernel's.
     let privileged = fs::write(folder.path().join("probe"), "").is_ok();

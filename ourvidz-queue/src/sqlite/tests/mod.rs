@@ -3,8 +3,9 @@
 mod files;
 mod shared;
 mod suite;
+mod twin;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
@@ -12,8 +13,14 @@ use crate::{ClaimId, Claimed, Clock, Delivery, JobQueue, ManualClock, QueueOptio
 
 const NAME: &str = "sdxl_queue";
 
+/// In memory where there is such a folder: a busy disk takes long for each commit.
+fn quick_folder() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
+}
+
 fn folder() -> (TempDir, PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = quick_folder();
     let path = folder.path().join("made/on/demand/queue.sqlite");
     (folder, path)
 }

@@ -40,7 +40,7 @@ impl Harness for Files {
 
 fn files() -> Files {
     let clock = ManualClock::new(1_700_000_000_000);
-    Files { folder: tempfile::tempdir().unwrap(), made: AtomicUsize::new(0), clock }
+    Files { folder: quick_folder(), made: AtomicUsize::new(0), clock }
 }
 
 #[tokio::test]
