@@ -97,7 +97,8 @@ impl Deliverer {
     ///
     /// Meant to be a task of its own. It never ends by itself: errors of the backend are logged and waited
     /// out. A worker tells `hint` when callbacks are due; while nothing is known to wait, the outbox is asked
-    /// every [`DeliveryOptions::idle_poll`] only.
+    /// every [`DeliveryOptions::idle_poll`] only. Who enables an outbox or retries a callback should tell
+    /// `hint` too.
     pub async fn run(&self, hint: &CallbackHint, shutdown: impl Future<Output = ()> + Send) {
         let mut shutdown = pin!(shutdown);
         let mut pump = Pump::new(Arc::clone(&self.shared), self.options.concurrency);

@@ -158,6 +158,30 @@ async fn the_end_of_a_job_waits_for_its_beginning() -> Result<()> {
 }
 
 #[tokio::test]
+async fn what_is_taken_again_before_it_was_reported_is_not_sent_again() -> Result<()> {
+    let bench = Bench::new()?;
+    let receiver = Receiver::start(vec![], Reply::Status(200)).await?;
+    let gate = Arc::new(Semaphore::new(0));
+    let spy = Spy::new(&bench.queue, Reports::Gate(gate.clone()));
+    bench.complete("j1").await?;
+    let running = Running::start(bench.deliverer_of(spy.clone(), &receiver.url)?);
+    spy.wait_told(1).await;
+    // The outbox takes as long to answer as it hides what was taken.
+    bench.clock.advance(running.deliverer.hide());
+    running.hint.tell(Duration::ZERO);
+    spy.wait_taken(2).await;
+    bench.complete("j2").await?;
+    running.hint.tell(Duration::ZERO);
+    receiver.wait_for(2).await;
+    gate.add_permits(3);
+    running.stop().await?;
+    let ids: Vec<_> = receiver.got().iter().map(|got| got.id().to_owned()).collect();
+    assert_eq!(ids, ["j1:completed", "j2:completed"]);
+    assert!(bench.waiting().await?.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_shutdown_lets_what_is_under_way_finish() -> Result<()> {
     let bench = Bench::new()?;
     let gate = Arc::new(Semaphore::new(0));

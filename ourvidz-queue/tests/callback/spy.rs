@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use ourvidz_queue::{
     CallbackEntry, ClaimId, DueCallbacks, Error, MemoryQueue, Outbox, PendingCallback, Result,
 };
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 /// An outbox that counts what it is asked, and fails when told to.
 #[derive(Debug)]
@@ -24,11 +24,13 @@ pub(crate) struct Spy {
 }
 
 /// What happens to reports.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) enum Reports {
     Arrive,
     /// So many fail; from the first on, time is the test's, so that nobody waits.
     Fail(usize),
+    /// Each waits for a permit and takes it.
+    Gate(Arc<Semaphore>),
     /// The backend refuses them, for good.
     Refused,
     /// They never return: what a crash between sending and reporting looks like.
@@ -65,7 +67,7 @@ impl Spy {
     async fn report(&self, what: String) -> Result<()> {
         self.calls.fetch_add(1, Ordering::SeqCst);
         self.told.send_modify(|told| told.push(what));
-        let reports = *self.reports.lock().unwrap();
+        let reports = self.reports.lock().unwrap().clone();
         match reports {
             Reports::Arrive | Reports::Fail(0) => Ok(()),
             Reports::Fail(left) => {
@@ -74,6 +76,10 @@ impl Spy {
                     tokio::time::pause();
                 }
                 Err(unavailable())
+            }
+            Reports::Gate(gate) => {
+                gate.acquire().await.unwrap().forget();
+                Ok(())
             }
             Reports::Refused => {
                 Err(Error::Refused { action: "report a callback", source: "no permission".into() })
