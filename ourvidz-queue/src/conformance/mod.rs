@@ -10,7 +10,7 @@ pub mod leases;
 pub mod outbox;
 pub mod settlements;
 pub mod waits;
-//mod walk;
+mod walk;
 
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ use crate::{
     Settlement, WorkerId,
 };
 
-//pub use walk::{Step, follow, random_walk};
+pub use walk::{Step, follow, random_walk};
 
 /// Makes queues of one kind of backend, and lets their time pass.
 #[async_trait]
