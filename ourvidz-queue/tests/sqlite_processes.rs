@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use ourvidz_queue::{
@@ -21,14 +21,15 @@ fn open(path: &str) -> SqliteQueue {
 }
 
 /// Not a test of its own: what the other processes run. Reads the file's path and the worker's name from its
-/// standard input, works until nothing is left, and says each job before and after it settles it.
+/// standard input, says that it is ready, waits for one more line, works until nothing is left, and says each
+/// job before and after it settles it.
 #[tokio::test]
 #[ignore = "started by the test below"]
 async fn worker_process() {
-    let mut given = String::new();
-    std::io::stdin().read_to_string(&mut given).unwrap();
-    let (path, name) = given.trim().split_once('\n').unwrap();
-    let (queue, worker) = (open(path), WorkerId::from_text(name));
+    let mut given = std::io::stdin().lines().map(Result::unwrap);
+    let (queue, worker) = (open(&given.next().unwrap()), WorkerId::from_text(given.next().unwrap()));
+    println!("\nready {worker}");
+    given.next().unwrap();
     while let Claimed::Job(job) = queue.claim(&ClaimId::new(), &worker).await.unwrap() {
         println!("\nclaimed {}", job.element);
         let settled = queue.settle(&job.claim, &Settlement::Done { callback: None }).await.unwrap();
@@ -39,6 +40,7 @@ async fn worker_process() {
 
 struct Worker {
     child: Child,
+    input: ChildStdin,
     output: BufReader<ChildStdout>,
 }
 
@@ -50,9 +52,16 @@ impl Worker {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        write!(child.stdin.take().unwrap(), "{}\n{name}", path.display()).unwrap();
+        let mut input = child.stdin.take().unwrap();
+        writeln!(input, "{}\n{name}", path.display()).unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
-        Self { child, output }
+        let mut worker = Self { child, input, output };
+        assert_eq!(worker.next(), Some(("ready".to_owned(), name.to_owned())));
+        worker
+    }
+
+    fn go(&mut self) {
+        writeln!(self.input).unwrap();
     }
 
     /// The next thing the worker says it did; `None` when it has ended.
@@ -64,7 +73,7 @@ impl Worker {
             }
             // A killed worker can leave half a line.
             let said = line.strip_suffix('\n').and_then(|line| line.split_once(' '));
-            if let Some((what @ ("claimed" | "settled"), job)) = said {
+            if let Some((what @ ("ready" | "claimed" | "settled"), job)) = said {
                 return Some((what.to_owned(), job.to_owned()));
             }
         }
@@ -79,10 +88,10 @@ async fn a_killed_process_loses_nothing_and_nothing_runs_twice() {
     for number in 0..JOBS {
         queue.push(&format!(r#"{{"id":"{number}"}}"#)).await.unwrap();
     }
-    let mut doomed = Worker::start(&path, "doomed");
+    let (mut doomed, mut other) = (Worker::start(&path, "doomed"), Worker::start(&path, "other"));
+    doomed.go();
     let mut said = vec![doomed.next().unwrap()];
-    let mut other = Worker::start(&path, "other");
-    said.push(other.next().unwrap());
+    other.go();
     said.extend((0..10).map_while(|_| doomed.next()));
     doomed.child.kill().unwrap(); // SIGKILL
     doomed.child.wait().unwrap();
@@ -95,6 +104,7 @@ async fn a_killed_process_loses_nothing_and_nothing_runs_twice() {
     assert!(held.len() <= 1 && held.iter().all(|job| job.worker.as_str() == "doomed"), "{held:?}");
     assert_eq!(queue.release_worker(&WorkerId::from_text("doomed")).await.unwrap(), held.len());
     let mut last = Worker::start(&path, "last");
+    last.go();
     let rest: Vec<_> = std::iter::from_fn(|| last.next()).collect();
     assert!(last.child.wait().unwrap().success());
     assert_eq!(rest.len(), 2 * held.len());
