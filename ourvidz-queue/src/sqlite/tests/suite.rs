@@ -84,3 +84,10 @@ async fn no_statement_of_a_claim_grows_with_the_backlog() {
         assert!(plan.starts_with("SEARCH") && plan.contains("INDEX"), "{sql}: {plan}");
     }
 }
+
+#[tokio::test]
+async fn walks_meet_the_model() {
+    for seed in 0..8 {
+        conformance::random_walk(&files(), seed, 150).await.unwrap();
+    }
+}
