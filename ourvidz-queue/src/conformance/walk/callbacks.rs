@@ -69,15 +69,24 @@ impl Callbacks {
         ensure!(taken <= limit && taken >= sure.min(limit), "{sure} are due, {taken} of {limit} were taken");
         for (place, entry) in answer.entries.iter().enumerate() {
             let id = &entry.callback.id;
-            let Some(pending) = self.waiting.get(id) else { return Err(format!("{id} does not wait").into()) };
+            let Some(pending) = self.waiting.get(id) else {
+                return Err(format!("{id} does not wait").into());
+            };
             ensure!(pending.at.may_be_over(now), "{id} is not due");
             ensure!(entry.callback == pending.callback, "{id} was changed: {entry:?}");
-            ensure!(entry.attempts == pending.attempts + 1, "{id}: {} after {}", entry.attempts, pending.attempts);
+            ensure!(
+                entry.attempts == pending.attempts + 1,
+                "{id}: {} after {}",
+                entry.attempts,
+                pending.attempts
+            );
             let later = &answer.entries[place..];
             let sooner = self.waiting.values().find(|other| {
                 let of_other = |entry: &CallbackEntry| entry.callback.id == other.callback.id;
                 let was_taken_before = answer.entries[..place].iter().any(of_other);
-                other.at.is_before(pending.at) && !was_taken_before && (later.iter().any(of_other) || taken == limit)
+                other.at.is_before(pending.at)
+                    && !was_taken_before
+                    && (later.iter().any(of_other) || taken == limit)
             });
             ensure!(sooner.is_none(), "{id} was taken, {sooner:?} is due sooner");
         }

@@ -140,7 +140,12 @@ impl Model {
     }
 
     /// The job that left the line, which `rest` shows without it.
-    fn take(&mut self, delivery: &Delivery, returned: Vec<Returned>, rest: &[String]) -> Result<usize, super::Broken> {
+    fn take(
+        &mut self,
+        delivery: &Delivery,
+        returned: Vec<Returned>,
+        rest: &[String],
+    ) -> Result<usize, super::Broken> {
         let reach = match self.options.fair_share {
             Some(fair) => fair.window as usize,
             None => 1,
@@ -177,7 +182,9 @@ impl Model {
             (None, _) => ensure!(attempt <= max, "all attempts were used: {delivery:?}"),
             (Some(_), _) if attempt <= max => return Err(format!("attempts are left: {delivery:?}").into()),
             (Some(_), _) if self.shared.contains(&self.jobs[job].key) => {}
-            (Some(reason), Told::Exactly(told)) => ensure!(reason == told, "expected {told:?}, found {reason:?}"),
+            (Some(reason), Told::Exactly(told)) => {
+                ensure!(reason == told, "expected {told:?}, found {reason:?}")
+            }
             (Some(reason), Told::Naming(worker)) => {
                 ensure!(reason.contains(worker.as_str()), "{reason:?} does not name {worker}");
             }
@@ -205,8 +212,12 @@ impl Model {
     }
 
     pub(super) fn released(&mut self, worker: &WorkerId, count: usize, now: Span, look: &Look) -> Found {
-        let claims: Vec<_> =
-            self.held.iter().filter(|(_, held)| held.worker == *worker).map(|(claim, _)| claim.clone()).collect();
+        let claims: Vec<_> = self
+            .held
+            .iter()
+            .filter(|(_, held)| held.worker == *worker)
+            .map(|(claim, _)| claim.clone())
+            .collect();
         ensure!(claims.len() == count, "{worker} held {}, {count} came back", claims.len());
         // In whatever order they come back.
         let anytime = Span { lo: 0, hi: u64::MAX };

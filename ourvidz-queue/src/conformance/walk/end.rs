@@ -52,7 +52,12 @@ impl Walk<'_> {
         ensure!(left == (0, 0, 0), "left waiting, in flight, delayed: {left:?}");
         for job in &model.jobs {
             let over = matches!(job.place, Place::Ended | Place::Dead { .. });
-            ensure!(over && job.ends == job.lives, "ended {} times in {} lives: {job:?}", job.ends, job.lives);
+            ensure!(
+                over && job.ends == job.lives,
+                "ended {} times in {} lives: {job:?}",
+                job.ends,
+                job.lives
+            );
         }
         Ok(())
     }

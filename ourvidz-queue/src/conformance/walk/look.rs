@@ -55,9 +55,16 @@ impl Model {
     }
 
     fn compare_in_flight(&self, look: &Look, now: Span) -> Found {
-        ensure!(look.in_flight.len() == self.held.len(), "expected {:?}, found {:?}", self.held, look.in_flight);
+        ensure!(
+            look.in_flight.len() == self.held.len(),
+            "expected {:?}, found {:?}",
+            self.held,
+            look.in_flight
+        );
         for seen in &look.in_flight {
-            let Some(held) = self.held.get(&seen.claim) else { return Err(format!("{seen:?} is held").into()) };
+            let Some(held) = self.held.get(&seen.claim) else {
+                return Err(format!("{seen:?} is held").into());
+            };
             let right = seen.worker == held.worker
                 && seen.job_id == self.jobs[held.job].key
                 && seen.attempt == held.attempt.min(self.options.max_attempts)
@@ -75,7 +82,9 @@ impl Model {
                 Place::Delayed { due, .. } => job.element == seen.element && due.can_be_in(seen.due_in, now),
                 _ => false,
             });
-            let Some(place) = place else { return Err(format!("{expected:?} are delayed, found {seen:?}").into()) };
+            let Some(place) = place else {
+                return Err(format!("{expected:?} are delayed, found {seen:?}").into());
+            };
             expected.remove(place);
         }
         let sorted = look.delayed.is_sorted_by_key(|seen| seen.due_in);
@@ -97,7 +106,9 @@ impl Model {
                 }
                 _ => false,
             });
-            let Some(place) = found else { return Err(format!("{expected:?} are dead, found {seen:?}").into()) };
+            let Some(place) = found else {
+                return Err(format!("{expected:?} are dead, found {seen:?}").into());
+            };
             if let Place::Dead { at, .. } = expected.remove(place).place {
                 let ordered = newer.is_none_or(|newer: Span| !newer.is_before(at));
                 ensure!(ordered, "dead letters are out of order: {:?}", look.dead);

@@ -52,11 +52,7 @@ pub async fn random_walk(harness: &dyn Harness, seed: u64, steps: usize) -> Resu
 ///
 /// # Errors
 /// What was wrong after which step, with the steps before it, for people.
-pub async fn follow(
-    harness: &dyn Harness,
-    options: u32,
-    steps: &[Step],
-) -> std::result::Result<(), String> {
+pub async fn follow(harness: &dyn Harness, options: u32, steps: &[Step]) -> std::result::Result<(), String> {
     let mut walk = Walk::begin(harness, options_of(harness, options)).await.map_err(|Broken(what)| what)?;
     for (number, step) in steps.iter().enumerate() {
         let told = walk.step(*step).await;
@@ -205,14 +201,16 @@ impl<'a> Walk<'a> {
         let lately = &self.model.jobs[self.model.jobs.len().saturating_sub(16)..];
         let twin = (!lately.is_empty()).then(|| &lately[which % lately.len()]);
         let user = format!("u{}", which % 4);
-        let made = |id: String| (serde_json::json!({"id": id, "user_id": user, "n": self.made}).to_string(), id);
+        let made =
+            |id: String| (serde_json::json!({"id": id, "user_id": user, "n": self.made}).to_string(), id);
         match (how % 12, twin) {
             (0, Some(twin)) => (twin.element.clone(), twin.key.clone()),
             (1, Some(twin)) if !twin.key.starts_with("sha1:") => made(twin.key.clone()),
             (2, _) => {
                 let odd = ["", "no job", "[1,2]", "{\"prompt\":\"\u{e9}\\\"\"}"][which % 4];
                 let element = if how % 24 == 2 { odd.to_owned() } else { format!("{odd}{}", self.made) };
-                let digits: String = Sha1::digest(&element).iter().map(|byte| format!("{byte:02x}")).collect();
+                let digits: String =
+                    Sha1::digest(&element).iter().map(|byte| format!("{byte:02x}")).collect();
                 (element, format!("sha1:{digits}"))
             }
             (3, _) => {
@@ -276,7 +274,10 @@ impl<'a> Walk<'a> {
     fn pick_claim(&self, which: usize, how: usize) -> Option<(ClaimId, WorkerId)> {
         let held = &self.model.held;
         if how % 4 != 0 && !held.is_empty() {
-            return held.iter().nth(which % held.len()).map(|(claim, held)| (claim.clone(), held.worker.clone()));
+            return held
+                .iter()
+                .nth(which % held.len())
+                .map(|(claim, held)| (claim.clone(), held.worker.clone()));
         }
         self.claims.get(which % self.claims.len().max(1)).cloned()
     }
@@ -312,7 +313,8 @@ impl<'a> Walk<'a> {
         let settlement = match how / 4 % 10 {
             0..4 => Settlement::Done { callback: callback("completed") },
             4 | 5 => {
-                let reason = DeadReason { code: "BROKEN".to_owned(), message: format!("{} \u{e9}\"", self.made) };
+                let reason =
+                    DeadReason { code: "BROKEN".to_owned(), message: format!("{} \u{e9}\"", self.made) };
                 let dead_letter = (how % 3 != 0 && self.model.dead.len() < CROWD / 2).then_some(reason);
                 Settlement::Failed { callback: callback("failed"), dead_letter }
             }
@@ -463,7 +465,11 @@ impl<'a> Walk<'a> {
 
     async fn pause(&mut self, pause: bool) -> Found {
         self.say(("pause", pause));
-        if pause { self.queue.pause().await? } else { self.queue.resume().await? }
+        if pause {
+            self.queue.pause().await?
+        } else {
+            self.queue.resume().await?
+        }
         self.model.paused = pause;
         Ok(())
     }

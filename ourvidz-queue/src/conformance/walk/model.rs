@@ -126,9 +126,13 @@ impl Model {
 
     /// Whether the claim ended so lately that it must be known, or is the last of a delayed job.
     pub(super) fn must_be_spent(&self, claim: &ClaimId, now: Span) -> bool {
-        let lately = |(at, _): &(Span, bool)| !at.plus(REMEMBERED).may_be_over(now);
-        let parked = |&job: &usize| matches!(&self.jobs[job].place, Place::Delayed { last, .. } if last == claim);
-        self.spent.get(claim).is_some_and(lately) || self.delayed.iter().any(parked)
+        let parked =
+            |&job: &usize| matches!(&self.jobs[job].place, Place::Delayed { last, .. } if last == claim);
+        self.ended_lately(claim, now) || self.delayed.iter().any(parked)
+    }
+
+    fn ended_lately(&self, claim: &ClaimId, now: Span) -> bool {
+        self.spent.get(claim).is_some_and(|(at, _)| !at.plus(REMEMBERED).may_be_over(now))
     }
 
     pub(super) fn beaten(&mut self, claim: &ClaimId, answer: Beat, now: Span) -> Found {
@@ -139,7 +143,9 @@ impl Model {
         held.deadline = now.plus(self.options.lease);
         let until = self.cancelled.get(&self.jobs[held.job].key).map(|at| at.plus(DAY));
         match (answer, until) {
-            (Beat::Held, Some(until)) => ensure!(until.may_be_over(now), "the job was cancelled, yet {answer:?}"),
+            (Beat::Held, Some(until)) => {
+                ensure!(until.may_be_over(now), "the job was cancelled, yet {answer:?}")
+            }
             (Beat::Cancelled, Some(until)) => ensure!(!until.is_over(now), "the mark is a day old"),
             (Beat::Cancelled, None) => return Err("the job was not cancelled".into()),
             (Beat::Lost, _) => return Err(format!("{claim} holds a job, yet {answer:?}").into()),
@@ -157,7 +163,7 @@ impl Model {
     ) -> Found {
         let Some(held) = self.held.remove(claim) else {
             let possible = match self.spent.get(claim) {
-                Some((_, true)) if self.must_be_spent(claim, now) => vec![Settled::Already],
+                Some((_, true)) if self.ended_lately(claim, now) => vec![Settled::Already],
                 Some((_, true)) => vec![Settled::Already, Settled::Lost],
                 _ => vec![Settled::Lost],
             };
