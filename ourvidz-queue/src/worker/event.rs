@@ -41,8 +41,6 @@ pub enum WorkerEvent {
     Stopping(Arc<JobRef>, Stop),
     /// The claim has ended.
     Settled(Arc<JobRef>, Outcome),
-    /// The worker was asked to end; no further job is claimed.
-    Draining,
 }
 
 /// Which job, in which attempt.

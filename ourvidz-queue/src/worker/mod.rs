@@ -45,13 +45,25 @@
 //! A settlement the backend does not take is written to the journal and tried until it is taken; no job is
 //! claimed until then.
 
+mod call;
 mod control;
+mod ending;
 mod event;
 mod handler;
+mod hands;
+mod heart;
 mod hint;
+mod journal;
 mod options;
+mod process;
+mod run;
+mod settle;
 mod shutdown;
 mod start;
+mod watch;
+
+#[cfg(test)]
+mod tests;
 
 pub use control::JobControl;
 pub use event::{JobRef, Outcome, Stage, WorkerEvent};

@@ -2,14 +2,23 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::broadcast;
 
+use super::call::{Backoff, chain};
+use super::ending::Endings;
+use super::hands::Hands;
+use super::heart::Heart;
+use super::journal::Journal;
 use super::{CallbackHint, JobHandler, JobRef, Outcome, Shutdown, WorkerEvent, WorkerOptions};
 use crate::{Backend, Result, WorkerId};
 
 /// Events kept for a receiver that lags.
 const EVENT_CAPACITY: usize = 256;
+
+/// How long the end of a worker waits for its handler to free what it holds.
+const CLOSE_WAIT: Duration = Duration::from_secs(30);
 
 /// Makes a queue handle on the thread that will use it.
 pub(super) type Connect = Box<dyn FnMut() -> Pin<Box<dyn Future<Output = Result<Arc<dyn Backend>>>>> + Send>;
@@ -17,11 +26,20 @@ pub(super) type Connect = Box<dyn FnMut() -> Pin<Box<dyn Future<Output = Result<
 /// One worker on one queue. Dropping it without running it takes no job.
 #[derive(Debug)]
 pub struct Worker {
-    queue: Arc<dyn Backend>,
-    worker: WorkerId,
-    options: WorkerOptions,
-    hint: CallbackHint,
-    events: broadcast::Sender<WorkerEvent>,
+    pub(super) queue: Arc<dyn Backend>,
+    pub(super) worker: WorkerId,
+    pub(super) options: WorkerOptions,
+    pub(super) hint: CallbackHint,
+    pub(super) events: broadcast::Sender<WorkerEvent>,
+    pub(super) endings: Endings,
+    pub(super) journal: Option<Journal>,
+    pub(super) hands: Hands,
+    pub(super) heart: Heart,
+    pub(super) backoff: Backoff,
+    /// Whether the backend answered the last call.
+    pub(super) reachable: bool,
+    /// The handler's thread may never come back.
+    pub(super) abandoned: bool,
 }
 
 /// How a [`Worker`] is made.
@@ -72,8 +90,7 @@ impl Worker {
     /// handler's thread still hangs; errors of the backend that trying again does not mend. A backend that is
     /// not available is not an error: the worker waits for it.
     pub async fn run(self, shutdown: &Shutdown) -> Result<()> {
-        let _ = shutdown;
-        Ok(())
+        self.work_and_close(shutdown, false).await.map(|_none| ())
     }
 
     /// Replays the journal, then takes one job if one is waiting, and ends it. `None`: nothing was waiting, or
@@ -82,8 +99,25 @@ impl Worker {
     /// # Errors
     /// As [`Worker::run`].
     pub async fn run_once(self, shutdown: &Shutdown) -> Result<Option<Handled>> {
-        let _ = shutdown;
-        Ok(None)
+        self.work_and_close(shutdown, true).await
+    }
+
+    async fn work_and_close(mut self, shutdown: &Shutdown, once: bool) -> Result<Option<Handled>> {
+        let ended = self.work(shutdown, once).await;
+        match &ended {
+            Ok(_) => tracing::info!(worker = %self.worker, "ended"),
+            Err(error) => tracing::error!(worker = %self.worker, error = chain(error), "ended by an error"),
+        }
+        if !self.abandoned {
+            let at_most = if shutdown.is_draining() { self.options.drain_wait } else { CLOSE_WAIT };
+            self.hands.close(at_most).await;
+        }
+        ended
+    }
+
+    pub(super) fn say(&self, event: WorkerEvent) {
+        // Nobody listens: nobody is told.
+        let _listeners = self.events.send(event);
     }
 }
 
@@ -127,10 +161,22 @@ impl WorkerBuilder {
         H: JobHandler + 'static,
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let _ = make;
         self.options.validate()?;
-        let Self { queue, worker, options, hint, connect: _ } = self;
-        Ok(Worker { queue, worker, options, hint, events: broadcast::Sender::new(EVENT_CAPACITY) })
+        let Self { queue, worker, options, hint, connect } = self;
+        Ok(Worker {
+            endings: Endings { worker: worker.clone(), format: options.callbacks, retry: options.retry },
+            journal: options.journal.clone().map(|folder| Journal::new(folder, queue.name())),
+            hands: Hands::start(make)?,
+            heart: Heart::start(connect, options.stall_timeout)?,
+            backoff: Backoff::default(),
+            reachable: true,
+            abandoned: false,
+            events: broadcast::Sender::new(EVENT_CAPACITY),
+            queue,
+            worker,
+            options,
+            hint,
+        })
     }
 }
 

@@ -102,6 +102,9 @@ pub struct FailedMetadata {
     /// When it failed, RFC 3339, if the sender has a clock.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timestamp: Option<String>,
+    /// Attempts made, the last one included, if the sender counts them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u32>,
 }
 
 /// `final_prompt_type`.
@@ -177,6 +180,7 @@ impl FailedMetadata {
             field: None,
             job_type: None,
             timestamp: None,
+            attempts: None,
         }
     }
 
