@@ -32,6 +32,7 @@ struct Task {
 
 /// How the handler's call ended.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub(super) enum Answer {
     Returned(Result<Callback, JobFailure>),
     Panicked,

@@ -102,6 +102,7 @@ impl Worker {
         let control = JobControl::new(claimed.clone(), self.events.clone());
         let deadline = self.options.deadlines.of(job.job_type);
         let (tell_stalled, stalled) = oneshot::channel();
+        let _unheard = StopOnDrop(control.clone());
         self.heart.watch(Watched { control: control.clone(), deadline, ended, stalled: tell_stalled })?;
         if !self.announce(claimed, &job, shutdown).await {
             return Ok(Ending::lost());
@@ -144,6 +145,15 @@ impl Worker {
             Err(error) => tracing::warn!(error = chain(&error), "nobody learns that the job has begun"),
         }
         true
+    }
+}
+
+/// Stops a job whose worker was dropped: nobody renews its lease or waits for its answer.
+struct StopOnDrop(JobControl);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stop(Stop::LeaseLost);
     }
 }
 

@@ -21,6 +21,12 @@ fn files(folder: &Path) -> Vec<String> {
     names
 }
 
+/// Not sooner: under paused time the grace would be over before the handler returns.
+async fn drain_at_settle(rig: &Rig) {
+    rig.queue.called("settle", 1).await;
+    rig.shutdown.drain();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_claim_whose_answer_was_lost_is_asked_for_again() {
     let rig = Rig::new();
@@ -103,14 +109,14 @@ async fn a_worker_that_ends_without_its_backend_leaves_the_settlement_to_the_nex
     let rig = Rig::new();
     rig.push(JOB).await;
     let folder = tempfile::tempdir().unwrap();
-    let (queue, shutdown) = (rig.queue.clone(), rig.shutdown.clone());
+    let queue = rig.queue.clone();
     let worker = rig.worker(journaling(folder.path()), move |job, _| {
         queue.set_down(true);
-        shutdown.drain();
         made(job)
     });
-    let handled = worker.run_once(&rig.shutdown).await.unwrap().unwrap();
-    assert_eq!((handled.outcome, files(folder.path()).len()), (Outcome::Journaled, 1));
+    let (handled, ()) = tokio::join!(worker.run_once(&rig.shutdown), drain_at_settle(&rig));
+    let outcome = handled.unwrap().unwrap().outcome;
+    assert_eq!((outcome, files(folder.path()).len()), (Outcome::Journaled, 1));
 
     rig.queue.set_down(false);
     rig.queue.fail("settle", Fault::Unavailable);
@@ -124,13 +130,13 @@ async fn a_worker_that_ends_without_its_backend_leaves_the_settlement_to_the_nex
 async fn without_a_journal_a_worker_that_ends_says_what_was_lost() {
     let rig = Rig::new();
     rig.push(JOB).await;
-    let (queue, shutdown) = (rig.queue.clone(), rig.shutdown.clone());
+    let queue = rig.queue.clone();
     let worker = rig.worker(options(), move |job, _| {
         queue.set_down(true);
-        shutdown.drain();
         made(job)
     });
-    let error = worker.run_once(&rig.shutdown).await.unwrap_err();
+    let (handled, ()) = tokio::join!(worker.run_once(&rig.shutdown), drain_at_settle(&rig));
+    let error = handled.unwrap_err();
     assert!(matches!(error, Error::Unavailable { action: "settle", .. }), "{error:?}");
     assert_eq!(rig.counts().await.in_flight, 1);
 }

@@ -229,6 +229,22 @@ async fn a_handler_that_does_not_return_is_left_behind() {
     drop(hold);
 }
 
+#[tokio::test]
+async fn a_job_whose_worker_was_dropped_stops() {
+    let rig = Rig::new();
+    rig.push(JOB).await;
+    let (say, mut said) = mpsc::unbounded_channel();
+    let (running, mut begun) = begin(&rig, options(), move |_, control| {
+        let stop = until_stopped(control);
+        say.send(stop).unwrap();
+        Err(stop.into())
+    });
+    begun.recv().await.unwrap();
+    running.abort();
+    assert_eq!(said.recv().await, Some(Stop::LeaseLost));
+    assert_eq!((rig.queue.count("settle"), rig.counts().await.in_flight), (0, 1));
+}
+
 async fn attempt_is(rig: &Rig, expected: u32) {
     match rig.queue.claim(&ClaimId::new(), &WorkerId::from_text("w2")).await.unwrap() {
         Claimed::Job(delivery) => assert_eq!(delivery.attempt, expected),
