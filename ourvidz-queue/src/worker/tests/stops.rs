@@ -124,6 +124,24 @@ async fn a_job_whose_lease_was_lost_is_not_settled() {
 }
 
 #[tokio::test]
+async fn a_lease_lost_unnoticed_is_noticed_when_the_job_is_settled() {
+    let rig = Rig::new();
+    rig.push(JOB).await;
+    let (queue, clock) = (rig.queue.clone(), rig.clock.clone());
+    let outcome = rig.once(move |job, _| {
+        clock.advance(31 * SECOND);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (claim, other) = (ClaimId::new(), WorkerId::from_text("w2"));
+        let claimed = runtime.block_on(queue.claim(&claim, &other)).unwrap();
+        assert!(matches!(claimed, Claimed::Job(Delivery { attempt: 2, .. })), "{claimed:?}");
+        made(job)
+    });
+    assert_eq!(outcome.await, Some(Outcome::LeaseLost));
+    assert_eq!((rig.counts().await.done, rig.counts().await.in_flight), (0, 1), "the other worker has it");
+    assert!(rig.callbacks().await.iter().all(|callback| callback["status"] == "processing"));
+}
+
+#[tokio::test]
 async fn past_its_deadline_a_job_is_stopped_and_tried_again() {
     let rig = Rig::new();
     rig.push(JOB).await;
