@@ -145,6 +145,18 @@ pub async fn spent_claim_takes_nothing(harness: &dyn Harness) -> Result<()> {
             settle(&*queue, &next, &done(None)).await?;
         }
     }
+    if harness.manual_clock() {
+        let queue = harness.queue(patient()).await?;
+        for id in ["j1", "j2"] {
+            queue.push(&element(id)).await?;
+        }
+        let delivery = take(&*queue, &worker).await?;
+        settle(&*queue, &delivery, &retry(LONG)).await?;
+        harness.advance(LONG / 2).await;
+        let again = queue.claim(&delivery.claim, &worker).await?;
+        assert_eq!(again, Claimed::Spent, "half an hour later, and its job is delayed");
+        assert_eq!(where_jobs_are(&*queue).await?[..3], [1, 0, 1]);
+    }
     Ok(())
 }
 
