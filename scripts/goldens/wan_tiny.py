@@ -92,7 +92,7 @@ CONFIGURATIONS = {
             "cross_attn_norm": True,
             "eps": 1e-6,
         },
-        "vae": {"base_dim": 4, "z_dim": 16, "dim_mult": [1, 2, 4, 4], "num_res_blocks": 2},
+        "vae": {"base_dim": 3, "z_dim": 16, "dim_mult": [1, 2, 4, 4], "num_res_blocks": 2},
         "published_latents": True,
         "text_encoder": {"d_model": 32, "d_kv": 16, "num_heads": 2, "num_layers": 3, "d_ff": 48},
         "vae_size": (16, 24),
