@@ -116,7 +116,7 @@ async fn same_as_in_memory(face: Face, seed: u64, steps: usize) {
         lease: Duration::from_millis(150),
         reaped_delay: Duration::from_millis(80),
         pop_side: if seed.is_multiple_of(2) { PopSide::Right } else { PopSide::Left },
-        fair_share: (seed % 3 == 0).then_some(FairShare { window: 4 }),
+        fair_share: seed.is_multiple_of(3).then_some(FairShare { window: 4 }),
         ..QueueOptions::default()
     };
     let clock = ManualClock::new(START_MS);

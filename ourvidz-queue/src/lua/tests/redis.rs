@@ -200,6 +200,14 @@ async fn a_real_server_may_be_killed_in_between() {
         let queue = queue.clone();
         async move { queue.wait(LONG).await }
     });
+    let mut client = RespClient::connect(&server.url()).unwrap();
+    loop {
+        let info = client.command(["INFO", "clients"]).unwrap();
+        if info.as_text().unwrap().contains("blocked_clients:1") {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
     server.restart().unwrap();
     waiting.await.unwrap().unwrap();
     let begun = Instant::now();
