@@ -2,7 +2,7 @@ use ourvidz_core::job::MAX_ENVELOPE_DEPTH;
 use serde_json::{Map, Value};
 use sha1::{Digest, Sha1};
 
-/// What the queue itself needs to know of an element; `redis/scripts/common.lua` reads the same in Lua.
+/// What the queue itself needs to know of an element; `lua/common.lua` reads the same in Lua.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Identity {
     /// The producer's id, or `sha1:` and the hash of the element where none can be read. Attempts are counted

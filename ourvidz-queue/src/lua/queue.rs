@@ -21,7 +21,8 @@ use crate::{
 /// `{sdxl_queue}:`. Cancellation marks are read under `sdxl_queue:cancel:<job>` and
 /// `{sdxl_queue}:cancel:<job>`, and written under the first. Bytes of an element that are not UTF-8 are shown
 /// as U+FFFD; the server keeps them. At most 1000 leases and 1000 delayed jobs are taken back by one claim.
-/// Redis Cluster is not supported. Clones are the same queue.
+/// A call is repeated after a lost reply; then `retry_dead`, `remove` and `release_worker` do what they should
+/// and may say that there was nothing left to do. Redis Cluster is not supported. Clones are the same queue.
 #[derive(Debug)]
 pub struct LuaQueue<L: Link> {
     pub(super) link: L,
