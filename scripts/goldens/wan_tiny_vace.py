@@ -94,7 +94,8 @@ def vace() -> None:
     tensors |= parts.prefixed("start", start(again, request))
     tensors |= parts.prefixed("reference", reference(again, request))
     tensors |= alone(again.transformer)
-    parts.save_golden(tensors, folder, request | {"start.conditioning_scale": 1.0, "reference.conditioning_scale": [0.75, 0.5]}, ORIGIN)
+    scales = {"start.conditioning_scale": 1.0, "reference.conditioning_scale": [0.75, 0.5]}
+    parts.save_golden(tensors, folder, request | scales, ORIGIN)
 
 
 def conditioned(pipe, request: dict, seed: int, **more) -> dict[str, torch.Tensor]:
