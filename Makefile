@@ -36,7 +36,8 @@ clippy: packages
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 
 # The development build is the one the tests compile anyway.
-setup-for-tests: packages
+setup-for-tests:
+	@scripts/ensure-packages tests
 	$(CARGO) run --quiet --locked -p ourvidz-bin -- setup
 
 unit: setup-for-tests
