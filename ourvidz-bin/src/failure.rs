@@ -18,6 +18,14 @@ impl Failure {
         Failure::Arguments(error.into())
     }
 
+    /// What went wrong, without the exit status.
+    pub(crate) fn into_error(self) -> anyhow::Error {
+        match self {
+            Failure::Arguments(error) | Failure::Failed(error) => error,
+            Failure::Reported => anyhow::anyhow!("failed"),
+        }
+    }
+
     /// One line on standard error.
     pub(crate) fn report(self) -> ExitCode {
         let (code, error) = match self {

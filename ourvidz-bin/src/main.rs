@@ -3,10 +3,15 @@
 
 mod cli;
 mod commands;
+mod config;
 mod demo_model;
 mod failure;
+mod load;
 mod output;
+mod parameters;
 mod progress;
+mod sdxl_jobs;
+mod service;
 mod setup;
 mod tensors;
 
@@ -30,6 +35,11 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Generate { what: Generate::Image(options) } => commands::generate_image(&options),
         Command::RunJob(options) => commands::run_job(&options),
+        Command::Submit(options) => service::submit(&options, cli.json),
+        Command::Worker(arguments) => service::worker(&arguments, cli.json),
+        Command::Queue(arguments) => service::queue(&arguments, cli.json),
+        Command::Outbox(arguments) => service::outbox(&arguments, cli.json),
+        Command::Config(arguments) => service::config_check(&arguments, cli.json),
         Command::Export(options) => commands::export(&options),
         Command::Setup(options) => setup::run(&options).map_err(Failure::from),
     };

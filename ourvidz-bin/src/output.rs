@@ -8,6 +8,11 @@ pub(crate) fn line(text: &str) {
     let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
 }
 
+/// One JSON value on standard output, indented.
+pub(crate) fn json(value: &serde_json::Value) {
+    line(&format!("{value:#}"));
+}
+
 /// One line on standard error: errors and remarks.
 pub(crate) fn error(text: &str) {
     // Nowhere is left to report a closed standard error.

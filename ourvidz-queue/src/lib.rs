@@ -1,24 +1,30 @@
-//! The wire around jobs: which queue a job goes to, when it is tried again, how its callback is signed.
+//! Jobs that cannot be lost: leased queues, an outbox of signed callbacks, the worker loop over both.
 //!
 //! ```
-//! use ourvidz_core::job;
-//! use ourvidz_queue::{QueueName, RetryPolicy, signature::CallbackSecret};
+//! use ourvidz_queue::{ClaimId, Claimed, JobQueue, MemoryQueue, QueueOptions, Settled, Settlement, WorkerId};
 //!
-//! let element = r#"["{\"id\": \"j1\", \"type\": \"video_fast\", \"user_id\": \"u1\", \"prompt\": \"a fox\"}"]"#;
-//! let job = job::parse(element)?;
-//! assert_eq!(QueueName::for_job_type(job.job_type).as_str(), "wan_queue");
-//!
-//! let wait = RetryPolicy::default().delay_after(1, 0.5); // 0.5: the caller's random number
-//! assert_eq!(wait.map(|wait| wait.as_millis()), Some(500));
-//!
-//! let header = CallbackSecret::new("secret")?.header(br#"{"job_id":"j1"}"#);
-//! assert!(header.starts_with("sha256="));
-//! # Ok::<(), anyhow::Error>(())
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> anyhow::Result<()> {
+//! let queue = MemoryQueue::new("sdxl_queue", QueueOptions::default())?;
+//! queue.push(r#"{"id": "j1", "type": "sdxl_image_fast", "user_id": "u1", "prompt": "a fox"}"#).await?;
+//! let claim = ClaimId::new(); // made by the client: asking again after a lost reply is safe
+//! let Claimed::Job(job) = queue.claim(&claim, &WorkerId::new("sdxl")).await? else { unreachable!() };
+//! assert_eq!(job.attempt, 1);
+//! assert_eq!(queue.settle(&claim, &Settlement::Done { callback: None }).await?, Settled::Applied);
+//! # Ok(())
+//! # }
 //! ```
 //!
-//! In this crate: [`QueueName`], [`RetryPolicy`] and [`signature`]. Not in it: queues themselves (Redis,
-//! Upstash REST, embedded), leases, dead letters, the outbox, delivery of callbacks, the worker loop. Job
-//! payloads are read by `ourvidz_core::job`.
+//! | | |
+//! |--|--|
+//! | [`JobQueue`], [`QueueAdmin`], [`Outbox`] | what every backend does; the `conformance` feature has its tests |
+//! | [`RedisQueue`], [`UpstashQueue`], [`SqliteQueue`], [`MemoryQueue`] | the backends |
+//! | [`worker`] | claim, handle, settle; heartbeat, watchdog, drain, journal |
+//! | [`callback`] | delivery from the outbox until it is accepted |
+//! | [`signature`], [`RetryPolicy`], [`QueueName`] | how a callback is signed, when a job is tried again, which queue is its |
+//!
+//! What is promised, and the keys in Redis: `docs/QUEUES.md`. Job payloads are read by `ourvidz_core::job`.
+//! Not in this crate: pipelines, ONNX Runtime, Redis Cluster.
 #![forbid(unsafe_code)]
 
 pub mod callback;
@@ -42,6 +48,7 @@ mod sqlite;
 mod upstash;
 pub mod worker;
 
+pub use self::redis::{RedisQueue, RedisServer, RedisSettings};
 pub use claim::{ClaimId, WorkerId};
 pub use clock::{Clock, ManualClock};
 pub use error::{Error, Result};
@@ -52,7 +59,6 @@ pub use options::{FairShare, PopSide, QueueOptions};
 pub use outbox::{CallbackEntry, DueCallbacks, Outbox, PendingCallback};
 pub use queue::{Beat, Claimed, DeadReason, Delivery, Empty, JobQueue, Settled, Settlement};
 pub use queue_name::QueueName;
-pub use self::redis::{RedisQueue, RedisServer, RedisSettings};
 pub use retry::RetryPolicy;
 pub use sqlite::SqliteQueue;
 pub use upstash::{UpstashQueue, UpstashServer, UpstashSettings, UpstashTime};

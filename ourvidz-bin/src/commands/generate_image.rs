@@ -5,10 +5,10 @@ use anyhow::Context;
 use ourvidz_runtime::Tensor;
 use ourvidz_sdxl::{PromptEmbeds, TextToImage};
 
-use super::load::load;
-use super::parameters::{SOFTWARE, parameters};
 use crate::cli::ImageOptions;
 use crate::failure::Failure;
+use crate::load::load;
+use crate::parameters::{SOFTWARE, parameters};
 use crate::progress::{Lap, Progress};
 use crate::{output, tensors};
 

@@ -2,8 +2,6 @@
 
 mod export;
 mod generate_image;
-mod load;
-mod parameters;
 mod run_job;
 
 pub(crate) use export::export;

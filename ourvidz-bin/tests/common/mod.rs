@@ -2,11 +2,12 @@
 #![allow(dead_code)]
 
 pub(crate) mod job;
+pub(crate) mod receiver;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 use anyhow::{Context, Result, ensure};
 use safetensors::tensor::TensorView;
@@ -45,25 +46,35 @@ impl Place {
         self.0.path().join(name)
     }
 
-    /// Runs `ourvidz` here, without what the caller's environment says about models and devices.
+    /// Runs `ourvidz` here.
     pub(crate) fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Result<Ended> {
+        Ended::of(self.command(arguments).output()?)
+    }
+
+    /// `ourvidz` in this folder, without what the caller's environment says about models, devices and servers.
+    pub(crate) fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
+        const SETTINGS: [&str; 6] = ["OURVIDZ_", "UPSTASH_", "SUPABASE_", "REDIS_", "AWS_", "JOB_"];
         let mut command = Command::new(env!("CARGO_BIN_EXE_ourvidz"));
         command.args(arguments).current_dir(self.0.path()).env("XDG_CACHE_HOME", self.path("cache"));
+        command.env("XDG_CONFIG_HOME", self.path("config"));
         for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("OURVIDZ_") {
+            if SETTINGS.iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
                 command.env_remove(name);
             }
         }
-        let output = command.output()?;
+        command
+    }
+}
+
+impl Ended {
+    pub(crate) fn of(output: Output) -> Result<Ended> {
         Ok(Ended {
             code: output.status.code(),
             stdout: String::from_utf8(output.stdout)?,
             stderr: String::from_utf8(output.stderr)?,
         })
     }
-}
 
-impl Ended {
     pub(crate) fn succeeded(self) -> Result<Ended> {
         ensure!(self.code == Some(0), "{self:?}");
         Ok(self)

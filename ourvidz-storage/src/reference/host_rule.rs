@@ -1,3 +1,4 @@
+use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
@@ -69,6 +70,28 @@ impl FromStr for HostRule {
     }
 }
 
+/// As [`HostRule::from_str`] reads it.
+impl fmt::Display for HostRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.http {
+            f.write_str("http://")?;
+        }
+        match &self.host {
+            Pattern::Name(name) => f.write_str(name)?,
+            Pattern::Below(suffix) => write!(f, "*.{suffix}")?,
+            Pattern::Network(net) if self.port.is_some() && net.addr().is_ipv6() => {
+                write!(f, "[{}]", net.addr())?
+            }
+            Pattern::Network(net) if self.port.is_some() => write!(f, "{}", net.addr())?,
+            Pattern::Network(net) => write!(f, "{net}")?,
+        }
+        match self.port {
+            Some(port) => write!(f, ":{port}"),
+            None => Ok(()),
+        }
+    }
+}
+
 fn parse(text: &str) -> Option<HostRule> {
     let (http, rest) = match text.strip_prefix("http://") {
         Some(rest) => (true, rest),
@@ -130,6 +153,7 @@ mod tests {
         ];
         for (rule, inside, outside) in cases {
             let parsed: HostRule = rule.parse().unwrap();
+            assert_eq!(parsed.to_string().parse::<HostRule>().unwrap(), parsed, "{parsed}");
             let matches = |host: &&str| {
                 let url = Url::parse(&format!("http://{host}/")).unwrap();
                 parsed.matches(&url.host().unwrap())

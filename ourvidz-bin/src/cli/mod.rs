@@ -5,12 +5,22 @@ use ourvidz_sdxl::{Device, NoiseSource, Precision};
 
 use crate::setup::SetupOptions;
 
+mod service;
+
+pub(crate) use service::{
+    ConfigArguments, ConfigCommand, OutboxArguments, OutboxCommand, QueueArguments, QueueCommand,
+    ServiceOptions, SubmitOptions, WorkerArguments, WorkerFamily, WorkerOptions,
+};
+
 /// Images and video from prompts, on ONNX Runtime, without Python.
 #[derive(Debug, Parser)]
 #[command(name = "ourvidz", version, about)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
+    /// Answer in JSON, one value on standard output
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -22,6 +32,16 @@ pub(crate) enum Command {
     },
     /// Run one job from a file: generate, store, print the callback's body
     RunJob(RunJobOptions),
+    /// Put a job into its queue
+    Submit(SubmitOptions),
+    /// Work on queued jobs until told to stop
+    Worker(WorkerArguments),
+    /// Look into the queues and change what they hold
+    Queue(QueueArguments),
+    /// Look into the callbacks that wait for delivery
+    Outbox(OutboxArguments),
+    /// Look into the configuration
+    Config(ConfigArguments),
     /// Write a checkpoint's graphs as ONNX files
     Export(ExportOptions),
     /// Fetch ONNX Runtime's libraries into the user's data folder
@@ -35,7 +55,7 @@ pub(crate) enum Generate {
 }
 
 /// Which model runs, and where.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct ModelOptions {
     /// Checkpoint: a diffusers folder, one .safetensors file, or an exported folder [default: the bundled demo model]
     #[arg(long, env = "OURVIDZ_SDXL_MODEL", value_name = "PATH")]

@@ -7,7 +7,7 @@ use crate::progress::Progress;
 use crate::{demo_model, output};
 
 /// Loads the checkpoint asked for, else the bundled one, saying so.
-pub(super) fn load(options: &ModelOptions, progress: &mut Progress) -> Result<SdxlPipeline, Failure> {
+pub(crate) fn load(options: &ModelOptions, progress: &mut Progress) -> Result<SdxlPipeline, Failure> {
     let path = match &options.model {
         Some(path) if path.exists() => path.clone(),
         Some(path) => {

@@ -1,0 +1,166 @@
+//! SDXL jobs: from a typed request to stored pictures and the callback that says how they were made.
+
+mod store;
+
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use ourvidz_core::job::callback::{Callback, ErrorCode, SdxlMetadata};
+use ourvidz_core::job::{Job, JobRequest, SdxlJob};
+use ourvidz_core::policy;
+use ourvidz_queue::worker::{JobControl, JobFailure, JobHandler, Stage};
+use ourvidz_sdxl::{Image, NoiseSource, SdxlPipeline, TextToImage};
+
+use crate::cli::ModelOptions;
+use crate::config::OnReferenceError;
+use crate::failure::Failure;
+use crate::load::load;
+use crate::progress::Progress;
+
+pub(crate) use store::Store;
+use store::{Made, store};
+
+/// What a job's reference meets in this version.
+const NO_REFERENCES: &str = "image-to-image is not part of this version";
+
+/// Makes SDXL jobs with one loaded pipeline.
+#[derive(Debug)]
+pub(crate) struct SdxlHandler {
+    model: ModelOptions,
+    rng: NoiseSource,
+    store: Store,
+    on_reference_error: OnReferenceError,
+    pipeline: Option<SdxlPipeline>,
+}
+
+impl SdxlHandler {
+    /// Loads nothing yet.
+    pub(crate) fn new(
+        model: ModelOptions,
+        rng: NoiseSource,
+        store: Store,
+        on_reference_error: OnReferenceError,
+    ) -> Self {
+        Self { model, rng, store, on_reference_error, pipeline: None }
+    }
+
+    /// Loads the model, if it is not.
+    pub(crate) fn load(&mut self) -> Result<&mut SdxlPipeline, Failure> {
+        let loaded = match self.pipeline.take() {
+            Some(loaded) => loaded,
+            None => {
+                let mut progress = Progress::new();
+                let loaded = load(&self.model, &mut progress);
+                progress.end();
+                loaded?
+            }
+        };
+        Ok(self.pipeline.insert(loaded))
+    }
+
+    fn generate(
+        &mut self,
+        request: &TextToImage,
+        control: &JobControl,
+    ) -> Result<(Vec<Image>, SdxlMetadataOfRun), JobFailure> {
+        control.stage(Stage::Loading)?;
+        let sdxl = self.load().map_err(|failure| match failure {
+            Failure::Arguments(error) | Failure::Failed(error) => {
+                JobFailure::permanent(ErrorCode::Model, format!("{error:#}")).with_source(error)
+            }
+            Failure::Reported => JobFailure::permanent(ErrorCode::Model, "loading failed"),
+        })?;
+        control.stage(Stage::Encoding)?;
+        let mut progress = Progress::new();
+        let images = sdxl.text_to_image_with(request, |step| {
+            progress.step(step.index + 1, step.num_inference_steps);
+            match control.step(step.index + 1, step.num_inference_steps) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()),
+            }
+        });
+        progress.end();
+        if let Some(stop) = control.stop_reason() {
+            return Err(stop.into());
+        }
+        let run = SdxlMetadataOfRun {
+            scheduler: sdxl.scheduler_class().to_owned(),
+            precision: sdxl.precision().to_string(),
+            device: sdxl.device().to_string(),
+        };
+        Ok((images.map_err(failure)?, run))
+    }
+}
+
+/// What only the pipeline knows.
+struct SdxlMetadataOfRun {
+    scheduler: String,
+    precision: String,
+    device: String,
+}
+
+impl JobHandler for SdxlHandler {
+    fn handle(&mut self, job: &Job, control: &JobControl) -> Result<Callback, JobFailure> {
+        let started = Instant::now();
+        policy::check_job(job)?;
+        let JobRequest::Sdxl(sdxl_job) = &job.request else {
+            let text = format!("this worker makes SDXL jobs only, got {}", job.job_type.as_str());
+            return Err(not_made(text));
+        };
+        if sdxl_job.reference.is_some() && self.on_reference_error == OnReferenceError::Fail {
+            return Err(JobFailure::permanent(ErrorCode::Reference, NO_REFERENCES));
+        }
+        let seed = sdxl_job.seed.unwrap_or_else(ourvidz_sdxl::random_seed);
+        let request = request(sdxl_job, seed, self.rng);
+        request.validate()?;
+        let (images, run) = self.generate(&request, control)?;
+        control.stage(Stage::Storing)?;
+        let made = Made { job, sdxl_job, request: &request, scheduler: &run.scheduler };
+        let assets = store(&self.store, &made, &images, control)?;
+        let mut metadata = SdxlMetadata::new(job, sdxl_job, seed);
+        metadata.scheduler = run.scheduler;
+        metadata.precision = run.precision;
+        metadata.device = run.device;
+        if sdxl_job.reference.is_some() {
+            metadata.reference_error = Some(NO_REFERENCES.to_owned());
+        }
+        metadata.generation_time = (started.elapsed().as_secs_f64() * 1e3).round() / 1e3;
+        Ok(Callback::completed(job, assets, metadata))
+    }
+}
+
+fn request(sdxl_job: &SdxlJob, seed: u64, rng: NoiseSource) -> TextToImage {
+    TextToImage {
+        negative_prompt: Some(sdxl_job.negative_prompt.clone()),
+        num_inference_steps: sdxl_job.num_inference_steps as usize,
+        guidance_scale: sdxl_job.guidance_scale as f32,
+        width: sdxl_job.width as usize,
+        height: sdxl_job.height as usize,
+        num_images: sdxl_job.num_images as usize,
+        seed: Some(seed),
+        noise_source: rng,
+        ..TextToImage::new(&sdxl_job.prompt)
+    }
+}
+
+/// A job of a family this worker does not make; the field to blame is its type.
+fn not_made(text: String) -> JobFailure {
+    let mut failure = ourvidz_queue::worker::Failure::new(ErrorCode::UnsupportedJobType, text);
+    failure.field = Some("type".to_owned());
+    JobFailure::Permanent(failure)
+}
+
+/// Errors of the pipeline: what the request breaks is permanent, a full device is worth another try.
+fn failure(error: ourvidz_sdxl::Error) -> JobFailure {
+    if let ourvidz_sdxl::Error::Request(core) = error {
+        return core.into();
+    }
+    let text = format!("{:#}", anyhow::Error::from(error));
+    let lower = text.to_lowercase();
+    let memory = ["out of memory", "failed to allocate memory"].iter().any(|words| lower.contains(words));
+    if memory {
+        return JobFailure::retry(ErrorCode::OutOfMemory, "the device has too little free memory")
+            .with_source(text);
+    }
+    JobFailure::permanent(ErrorCode::Model, "the model failed").with_source(text)
+}

@@ -1,0 +1,174 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use ourvidz_core::job::Family;
+use ourvidz_queue::worker::{
+    CallbackHint, Deadlines, Handled, Outcome, Shutdown, Worker, WorkerEvent, WorkerOptions,
+};
+use ourvidz_queue::{Backend, QueueName, WorkerId};
+use serde_json::json;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+
+use super::callbacks::deliver;
+use super::connect::backend;
+use crate::cli::{WorkerArguments, WorkerFamily, WorkerOptions as Options};
+use crate::config::Settings;
+use crate::failure::Failure;
+use crate::output;
+use crate::sdxl_jobs::{SdxlHandler, Store};
+
+/// How long `--once` waits for its callbacks to be accepted. Later ones stay in the outbox.
+const LAST_CALLBACKS: Duration = Duration::from_secs(10);
+
+/// `ourvidz worker ...`: works on one queue until told to stop.
+pub(crate) fn worker(arguments: &WorkerArguments, json: bool) -> Result<(), Failure> {
+    let WorkerFamily::Sdxl(options) = &arguments.family;
+    let settings = Settings::read(&options.service).map_err(Failure::arguments)?;
+    let settings = Arc::new(settings);
+    super::block_on(work(options, &settings, json))?;
+    Ok(())
+}
+
+async fn work(options: &Options, settings: &Arc<Settings>, json: bool) -> Result<()> {
+    let queue = backend(settings, QueueName::Sdxl).await?;
+    for warning in queue.warnings().await? {
+        tracing::warn!("{}: {warning}", settings.queue.value.describe());
+    }
+    let hint = CallbackHint::new();
+    let worker = start(options, settings, &queue, &hint)?;
+    let shutdown = Shutdown::new();
+    stop_on_signals(shutdown.clone())?;
+    let reports = tokio::spawn(report(worker.subscribe(), json));
+    let delivery = deliver(settings, queue, hint)?;
+    let ended = if options.once {
+        let handled = worker.run_once(&shutdown).await;
+        handled.map(|handled| say_nothing_was_there(handled.as_ref(), json))
+    } else {
+        worker.run(&shutdown).await
+    };
+    if let Some(delivery) = delivery {
+        delivery.finish(if options.once { LAST_CALLBACKS } else { Duration::ZERO }).await;
+    }
+    // The worker is gone, and with it the sender of events.
+    reports.await?;
+    Ok(ended?)
+}
+
+fn start(
+    options: &Options,
+    settings: &Arc<Settings>,
+    queue: &Arc<dyn Backend>,
+    hint: &CallbackHint,
+) -> Result<Worker> {
+    let (model, rng, made_from) = (options.model.clone(), options.rng, settings.clone());
+    let make = move || -> Result<SdxlHandler> {
+        let storage = ourvidz_storage::open(made_from.storage.store.value.clone())?;
+        let settings = &made_from.storage;
+        let store = Store::new(storage, settings.layout.value, settings.report_bucket.value)?;
+        store.sweep(&settings.store.value);
+        let mut handler = SdxlHandler::new(model.clone(), rng, store, made_from.reference.on_error.value);
+        handler.load().map_err(Failure::into_error)?;
+        Ok(handler)
+    };
+    let connect_from = settings.clone();
+    let worker = Worker::builder(queue.clone(), WorkerId::new(&options.name))
+        .options(worker_options(settings))
+        .callback_hint(hint.clone())
+        .heartbeat_queue(move || {
+            let settings = connect_from.clone();
+            async move { super::connect::queue_of(&settings, QueueName::Sdxl).await }
+        })
+        .start(make)?;
+    Ok(worker)
+}
+
+fn worker_options(settings: &Settings) -> WorkerOptions {
+    let family = WorkerOptions::for_family(Family::Sdxl);
+    let mut retry = family.retry;
+    retry.max_attempts = settings.queue_options.max_attempts;
+    WorkerOptions {
+        retry,
+        callbacks: settings.callback.as_ref().map(|callback| callback.format.value),
+        send_processing: settings.callback.as_ref().is_some_and(|callback| callback.processing.value),
+        deadlines: Deadlines { sdxl: settings.worker.sdxl_deadline.value, ..Deadlines::default() },
+        stall_timeout: settings.worker.stall.value,
+        grace: settings.worker.grace.value,
+        journal: Some(settings.data_dir.value.join("journal")),
+        ..family
+    }
+}
+
+/// The first SIGTERM or SIGINT drains, the second gives the running job back at once.
+fn stop_on_signals(shutdown: Shutdown) -> Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
+    tokio::spawn(async move {
+        for ask in [Shutdown::drain, Shutdown::now] {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if !shutdown.is_draining() {
+                output::error("no further job is taken; a second signal gives the running one back");
+            }
+            ask(&shutdown);
+        }
+    });
+    Ok(())
+}
+
+/// A line for each job that ended, and for each change of the worker's own state.
+async fn report(mut events: Receiver<WorkerEvent>, json: bool) {
+    loop {
+        match events.recv().await {
+            Ok(event) => say(&event, json),
+            Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+fn say(event: &WorkerEvent, json: bool) {
+    match event {
+        WorkerEvent::Settled(job, outcome) if json => {
+            let mut value = serde_json::to_value(outcome).unwrap_or_default();
+            value["job_id"] = job.job_id.clone().into();
+            value["attempt"] = job.attempt.into();
+            output::line(&value.to_string());
+        }
+        WorkerEvent::Settled(job, outcome) => {
+            output::line(&format!("{} attempt {}: {}", job.job_id, job.attempt, describe(outcome)));
+        }
+        WorkerEvent::Ready => output::error("ready"),
+        WorkerEvent::BackendLost => output::error("the queue's backend does not answer; trying again"),
+        WorkerEvent::BackendBack => output::error("the queue's backend answers again"),
+        _ => {}
+    }
+}
+
+fn describe(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Completed => "completed".to_owned(),
+        Outcome::Retrying { code, after_ms } => {
+            format!("failed ({code}); next attempt in {}", super::table::span(*after_ms))
+        }
+        Outcome::Failed { code } => format!("failed ({code}); kept among the dead"),
+        Outcome::Cancelled => "cancelled".to_owned(),
+        Outcome::GivenBack => "given back".to_owned(),
+        Outcome::Transferred { queue } => format!("moved to {queue}"),
+        Outcome::LeaseLost => "taken over by another worker".to_owned(),
+        Outcome::Journaled => "ended; the journal tells the queue when it answers".to_owned(),
+        other => format!("{other:?}"),
+    }
+}
+
+fn say_nothing_was_there(handled: Option<&Handled>, json: bool) {
+    match handled {
+        Some(_) => {}
+        None if json => output::line(&json!({ "outcome": "nothing_waiting" }).to_string()),
+        None => output::line("no job is waiting"),
+    }
+}
