@@ -255,7 +255,10 @@ async fn lossy(redis: &RealRedis, backlog: usize, pairs: usize) -> Result<Row> {
             Ok(())
         }
     };
-    measure(&mut control, LOSSY, backlog, pairs, worker).await
+    let row = measure(&mut control, LOSSY, backlog, pairs, worker).await?;
+    let done: usize = redis::cmd("LLEN").arg("done").query_async(&mut control).await?;
+    anyhow::ensure!(done == pairs + pairs / 10, "{done} were done");
+    Ok(row)
 }
 
 async fn reliable(redis: &RealRedis, backlog: usize, pairs: usize) -> Result<Row> {
@@ -276,7 +279,10 @@ async fn reliable(redis: &RealRedis, backlog: usize, pairs: usize) -> Result<Row
             Ok(())
         }
     };
-    measure(&mut control, RELIABLE, backlog, pairs, worker).await
+    let row = measure(&mut control, RELIABLE, backlog, pairs, worker).await?;
+    let left: usize = redis::cmd("LLEN").arg("sdxl_queue").query_async(&mut control).await?;
+    anyhow::ensure!(left == backlog, "{left} are left");
+    Ok(row)
 }
 
 async fn sqlite(backlog: usize, pairs: usize) -> Result<Row> {

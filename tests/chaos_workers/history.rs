@@ -27,12 +27,14 @@ pub(crate) struct Claim {
     pub(crate) renewed_ms: u64,
     /// The kind, for every answer that a call had ended it.
     pub(crate) applied: Vec<String>,
-    pub(crate) ended: bool,
+    /// When its settlement was asked for, for the first time.
+    settling_ms: Option<u64>,
+    ended: bool,
     pub(crate) unsettled: usize,
-    /// Times at which it was told that it holds nothing, but for those after its own end.
-    pub(crate) lost_ms: Vec<u64>,
+    /// When it was told that it holds nothing, and by which call.
+    lost: Vec<(u64, String)>,
     /// A settlement met `Lost` although this very claim had been settled before.
-    pub(crate) forgotten: bool,
+    forgotten: bool,
 }
 
 impl History {
@@ -67,14 +69,19 @@ impl History {
             }
             What::Held => claim.renewed_ms = claim.renewed_ms.max(*begun_ms),
             What::Effect => *self.runs.entry(job.clone()).or_default() += 1,
+            What::Settling => {
+                claim.settling_ms.get_or_insert(*begun_ms);
+            }
             What::Applied => {
                 claim.ended = true;
                 claim.applied.push(detail.clone());
             }
             What::Already => claim.ended = true,
             What::Unsettled => claim.unsettled += 1,
-            What::Lost if claim.ended => claim.forgotten |= detail != "beat" && detail != "announce",
-            What::Lost => claim.lost_ms.push(*at_ms),
+            What::Lost => {
+                claim.forgotten |= claim.ended && settles(detail);
+                claim.lost.push((*at_ms, detail.clone()));
+            }
         }
     }
 
@@ -90,12 +97,30 @@ impl History {
 }
 
 impl Claim {
-    /// Whether it was told that it holds nothing while its lease had to run, or while nobody else had taken the
-    /// job back. `taken`: what the server remembers of that. `early`: the lease was released, not run out.
-    pub(crate) fn falsely_fenced(&self, lease_ms: u64, taken: bool, early: bool) -> bool {
-        let within = self.lost_ms.iter().any(|at| *at < self.renewed_ms + lease_ms);
-        self.forgotten || (!self.lost_ms.is_empty() && !taken) || (within && !early)
+    /// Whether the worker was told that it lost the job to others.
+    pub(crate) fn fenced(&self, settled: bool) -> bool {
+        self.losses(settled).next().is_some()
     }
+
+    /// Whether it was told that it holds nothing while its lease had to run, or while nobody else had taken the
+    /// job back. `taken`, `settled`: what the server remembers; `early`: the lease was released, not run out.
+    pub(crate) fn falsely_fenced(&self, lease_ms: u64, taken: bool, settled: bool, early: bool) -> bool {
+        let within = self.losses(settled).any(|at| at < self.renewed_ms + lease_ms);
+        self.forgotten || (self.fenced(settled) && !taken) || (within && !early)
+    }
+
+    /// When it was told that it holds nothing. A heartbeat that meets the end its own worker has just asked for
+    /// is none: it may arrive between that request and the reply, which may be lost.
+    fn losses(&self, settled: bool) -> impl Iterator<Item = u64> {
+        let own_end = self.settling_ms.filter(|_| settled || self.ended);
+        let by_others = move |at: u64, call: &str| settles(call) || own_end.is_none_or(|end| at < end);
+        self.lost.iter().filter(move |(at, call)| by_others(*at, call)).map(|(at, _)| *at)
+    }
+}
+
+/// Whether the call that was answered is a settlement.
+fn settles(call: &str) -> bool {
+    !matches!(call, "beat" | "announce")
 }
 
 fn holds_a_job(log: &[Record]) -> bool {

@@ -28,6 +28,8 @@ pub(crate) enum What {
     Held,
     /// The claim holds nothing any more.
     Lost,
+    /// A settlement is about to be asked for.
+    Settling,
     /// The backend says that this very call ended the claim.
     Applied,
     /// The backend says that an earlier call ended the claim.
@@ -38,10 +40,11 @@ pub(crate) enum What {
     Effect,
 }
 
-const WORDS: [(What, &str); 7] = [
+const WORDS: [(What, &str); 8] = [
     (What::Claimed, "claimed"),
     (What::Held, "held"),
     (What::Lost, "lost"),
+    (What::Settling, "settling"),
     (What::Applied, "applied"),
     (What::Already, "already"),
     (What::Unsettled, "unsettled"),

@@ -87,6 +87,7 @@ impl JobQueue for Recorded {
             Settlement::GiveBack => "give_back",
             Settlement::Transfer { .. } => "transfer",
         };
+        self.write(What::Settling, begun, claim, "-", kind);
         let settled = self.queue.settle(claim, settlement).await;
         let what = match settled {
             Ok(Settled::Applied) => What::Applied,

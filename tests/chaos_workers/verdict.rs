@@ -169,21 +169,21 @@ impl Verdict {
         history: &History,
         plain: &mut RespClient,
     ) -> Result<()> {
-        // Remembered for 10 minutes after the job was taken back.
-        let taken = plain.command(["ZRANGE", &format!("{{{QUEUE}}}:taken"), "0", "-1"])?;
-        let taken: BTreeSet<&str> = taken.as_texts().context("the claims taken back")?.into_iter().collect();
-        let known = after.figures.seconds < 590.0;
+        let mut remembered = |how: &str| -> Result<BTreeSet<String>> {
+            let claims = plain.command(["ZRANGE", &format!("{{{QUEUE}}}:{how}"), "0", "-1"])?;
+            let claims = claims.as_texts().with_context(|| format!("the claims {how}"))?;
+            Ok(claims.into_iter().map(str::to_owned).collect())
+        };
+        let (taken, settled) = (remembered("taken")?, remembered("settled")?);
+        // The server remembers for 10 minutes.
+        let forgotten = after.figures.seconds > 590.0;
         let (mut fenced, mut falsely) = (0, 0);
         for (id, claim) in &history.claims {
-            fenced += usize::from(!claim.lost_ms.is_empty());
-            let released = !after.figures.released.is_empty()
-                && claim
-                    .processes
-                    .iter()
-                    .any(|process| after.fleet.released(*process, &after.figures.released));
-            let false_one =
-                claim.falsely_fenced(options.lease_ms, taken.contains(id.as_str()) || !known, released);
-            if false_one {
+            let released = |process: &usize| after.fleet.released(*process, &after.figures.released);
+            let early = claim.processes.iter().any(released);
+            let (taken, settled) = (forgotten || taken.contains(id), settled.contains(id));
+            fenced += usize::from(claim.fenced(settled));
+            if claim.falsely_fenced(options.lease_ms, taken, settled, early) {
                 falsely += 1;
                 self.offenders.push(format!("claim {id} was fenced without cause: {claim:?}"));
             }

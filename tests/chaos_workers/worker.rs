@@ -21,7 +21,7 @@ pub(crate) const QUEUE: &str = "sdxl_queue";
 pub(crate) const WORD: &str = "worker";
 
 /// Enough that chance alone does not use them up.
-pub(crate) const MAX_ATTEMPTS: u32 = 6;
+pub(crate) const MAX_ATTEMPTS: u32 = 8;
 
 /// Arguments of a worker process.
 #[derive(Debug, Parser)]
@@ -44,7 +44,7 @@ pub(crate) fn queue_options(lease_ms: u64) -> QueueOptions {
     QueueOptions {
         lease: Duration::from_millis(lease_ms),
         max_attempts: MAX_ATTEMPTS,
-        reaped_delay: Duration::from_millis(30),
+        reaped_delay: Duration::from_millis(10),
         ..QueueOptions::default()
     }
 }
