@@ -127,7 +127,8 @@ fn every_key_of_the_file_is_taken() {
 
 #[test]
 fn what_is_wrong_is_named_with_its_rule() {
-    let cases: [(&[(&str, &str)], &str, &str); 11] = [
+    type Case = (&'static [(&'static str, &'static str)], &'static str, &'static str);
+    let cases: [Case; 11] = [
         (&[("OURVIDZ_QUEUE_URL", "amqp://x")], "", "OURVIDZ_QUEUE_URL: must begin with"),
         (&[("UPSTASH_REDIS_REST_URL", "https://x")], "", "UPSTASH_REDIS_REST_TOKEN"),
         (&[("SUPABASE_URL", "https://x")], "", "SUPABASE_SERVICE_KEY or SUPABASE_SERVICE_ROLE_KEY"),
