@@ -96,7 +96,7 @@ pub(crate) fn jobs(count: usize, lease_ms: u64, seed: u64) -> Vec<TestJob> {
 fn job(index: usize, kind: Kind, lease_ms: u64, random: &mut StdRng) -> TestJob {
     let id = format!("job-{index:05}");
     let milliseconds = match kind {
-        Kind::Long => lease_ms + random.random_range(100..300),
+        Kind::Long => lease_ms + random.random_range(50..200),
         _ => random.random_range(2..20),
     };
     let prompt = Conduct { kind, milliseconds }.prompt();

@@ -94,7 +94,7 @@ impl Options {
 
     /// How many of the workers are gone or stand still, per second.
     pub(crate) fn faults_per_second(&self) -> f64 {
-        1.5 + self.workers() as f64 * 1.2
+        1.5 + self.workers() as f64
     }
 
     /// When Redis is killed: shares of the jobs that have ended by then.

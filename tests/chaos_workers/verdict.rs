@@ -6,7 +6,7 @@ use ourvidz_queue::{DeadLetter, Outbox, QueueAdmin};
 use ourvidz_test_support::RespClient;
 use serde_json::Value;
 
-use crate::history::History;
+use crate::history::{Claim, History};
 use crate::jobs::{Kind, TestJob, effects};
 use crate::options::Options;
 use crate::storm::Aftermath;
@@ -58,7 +58,9 @@ impl Verdict {
         };
         for entry in &entries {
             let (job, status) = entry.callback.id.split_once(':').context("a callback's id")?;
-            traces.callbacks.entry(job).or_default().insert(status);
+            if matches!(status, "completed" | "failed") {
+                traces.callbacks.entry(job).or_default().insert(status);
+            }
         }
         for letter in &letters {
             traces.dead.entry(&letter.job_id).or_default().push(letter);
@@ -69,6 +71,7 @@ impl Verdict {
         let callbacks: usize = traces.callbacks.values().map(BTreeSet::len).sum();
         let expected = jobs.iter().filter(|job| job.kind != Kind::Garbage).count();
         verdict.must_be("terminal callbacks", callbacks, expected);
+        verdict.must_be("other callbacks left", entries.len() - callbacks.min(entries.len()), 0);
         let bodies = entries.iter().filter(|entry| !fits(&entry.callback.id, &entry.callback.body)).count();
         verdict.must_be("callbacks whose body is another's", bodies, 0);
 
@@ -194,9 +197,10 @@ impl Verdict {
     }
 
     fn journal(&mut self, after: &Aftermath, history: &History) -> Result<()> {
-        let kept = history.claims.values().filter(|claim| claim.unsettled > 0).count();
+        let elsewhere = |claim: &&Claim| claim.processes.len() > 1;
+        let kept = history.claims.values().filter(|claim| claim.unsettled > 0 || elsewhere(claim)).count();
         self.may_be("settlements that went through the journal", kept);
-        let by_others = history.claims.values().filter(|claim| claim.processes.len() > 1).count();
+        let by_others = history.claims.values().filter(elsewhere).count();
         self.may_be("of them replayed by another process", by_others);
         let journal = after.fleet.journal();
         let mut left = 0;
