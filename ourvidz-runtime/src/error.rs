@@ -94,6 +94,17 @@ pub enum Error {
         /// The cause.
         source: safetensors::SafeTensorError,
     },
+    /// A file of torch is damaged, in another format than the zip of tensors that `torch.save` writes, or holds more
+    /// than tensors.
+    #[error("{path} is not a plain torch checkpoint: it {rule}, got {found}")]
+    Torch {
+        /// The file.
+        path: PathBuf,
+        /// What such a file keeps to.
+        rule: &'static str,
+        /// What was found.
+        found: String,
+    },
     /// A JSON file is damaged.
     #[error("{path} is not valid JSON")]
     Json {

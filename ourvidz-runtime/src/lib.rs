@@ -38,5 +38,5 @@ pub use ort::operator;
 pub use session::{Binding, Session, SessionOptions};
 pub use tensor::Tensor;
 pub use weights::{
-    LoadProgress, TensorSet, TensorView, WeightCache, Weights, open_safetensors, open_weights,
+    LoadProgress, TensorSet, TensorView, WeightCache, Weights, open_safetensors, open_torch, open_weights,
 };

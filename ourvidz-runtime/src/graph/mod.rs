@@ -180,20 +180,22 @@ impl Graph {
                 dtype: view.dtype.to_string(),
             });
         }
-        if view.stored_transposed {
-            return Err(Error::shape(
-                name,
-                "is stored transposed; only a linear layer can read it",
-                w.name(name),
-            ));
-        }
         // A kernel of 1 x 1 lies the same way in both layouts.
         let pointwise = matches!(shape, [_, _, 1, 1]);
         let moved = layout == Layout::Transposed || (layout == Layout::ChannelsLast && !pointwise);
-        let layout = if moved { layout } else { Layout::AsStored };
+        let mut layout = if moved { layout } else { Layout::AsStored };
+        // Only matrices, and kernels of 1 x 1, are stored with their axes swapped: the copy swaps them back.
+        let swapped = view.stored_transposed;
+        let view = view.as_stored();
+        if swapped {
+            layout = if layout == Layout::Transposed { Layout::AsStored } else { Layout::Transposed };
+        }
+        let moved = layout != Layout::AsStored;
         let conversion = Conversion { name: w.name(name), dtype, layout, view };
         let dims = if pointwise && self.channels_last() {
             vec![shape[0].into(), 1.into(), 1.into(), shape[1].into()]
+        } else if swapped && layout == Layout::Transposed {
+            shape.iter().copied().map(Dim::from).collect()
         } else {
             conversion.shape().into_iter().map(Dim::from).collect()
         };

@@ -19,7 +19,8 @@ pub struct TensorView {
     pub dtype: DType,
     /// Shape as the model means it, row-major.
     pub shape: Vec<usize>,
-    /// The two axes are stored the other way round: `shape` is [out, in], the file holds [in, out].
+    /// The two axes are stored the other way round: `shape` is [out, in], the file holds [in, out]. Axes of one
+    /// element may follow.
     pub stored_transposed: bool,
 }
 
@@ -56,7 +57,21 @@ impl TensorView {
     /// The same data under another shape with as many elements.
     pub fn reshaped(&self, shape: Vec<usize>) -> Option<TensorView> {
         let same = shape.iter().product::<usize>() == self.shape.iter().product::<usize>();
-        (same && !self.stored_transposed).then(|| TensorView { shape, ..self.clone() })
+        // With swapped axes, only axes of one element may come or go behind them.
+        let matrix =
+            |s: &[usize]| s.get(..2).map(<[usize]>::to_vec).filter(|_| s[2..].iter().all(|n| *n == 1));
+        let keeps = !self.stored_transposed || matrix(&shape) == matrix(&self.shape);
+        (same && keeps).then(|| TensorView { shape, ..self.clone() })
+    }
+
+    /// The same data in the order of the file: [in, out] where `stored_transposed` says so.
+    pub(crate) fn as_stored(&self) -> TensorView {
+        match self.shape[..] {
+            [a, b, ..] if self.stored_transposed => {
+                TensorView { shape: vec![b, a], stored_transposed: false, ..self.clone() }
+            }
+            _ => self.clone(),
+        }
     }
 
     /// Two axes swapped, without touching the data: [a, b] -> [b, a].

@@ -3,8 +3,10 @@
 mod convert;
 mod file;
 mod tensors;
+mod torch;
 
 pub(crate) use convert::{Conversion, Layout, cast as cast_bytes, copy_tensor};
 pub use convert::{LoadProgress, WeightCache};
 pub use file::{TensorView, open_safetensors, open_weights};
 pub use tensors::{TensorSet, Weights};
+pub use torch::open_torch;
