@@ -1,5 +1,9 @@
 //! What a caller asks of a pipeline.
 
+mod text_to_video;
+
+pub use text_to_video::TextToVideo;
+
 use crate::noise::NoiseSource;
 use crate::{Error, Result};
 
