@@ -14,13 +14,14 @@
 //! # Ok::<(), ourvidz_core::Error>(())
 //! ```
 //!
-//! - [`denoise`]: the denoising loop, with the model as a closure
+//! - [`denoise`]: the denoising loop, with the model as a closure; from a later step, and holding known latents
 //! - [`guidance`]: classifier-free guidance
 //! - [`job`]: queue payloads, every spelling of every field, to one typed request; callbacks out
 //! - [`noise`]: seeded noise, number for number that of torch
 //! - [`policy`]: what is never made, decided from the prompt
 //! - [`request`]: what a caller asks of a pipeline
-//! - [`scheduler`]: Euler and Euler ancestral, from a checkpoint's `scheduler_config.json`
+//! - [`scheduler`]: Euler and Euler ancestral, and for flow matching UniPC, DPM-Solver++ and Euler, from a checkpoint's
+//!   `scheduler_config.json`
 #![forbid(unsafe_code)]
 
 pub mod denoise;

@@ -55,6 +55,22 @@ fn loops_equal_diffusers() {
     }
 }
 
+#[test]
+fn noise_levels_equal_diffusers() {
+    let (golden, cases) = cases();
+    let noise: Vec<f32> = (0..16).map(|i| ((i % 5) as f32 - 2.0) / 2.0).collect();
+    for (name, (config, steps)) in &cases {
+        let scheduler = config.build(*steps).unwrap();
+        let expected = golden.tensor(&format!("{name}.noised"));
+        for (step, theirs) in [0, steps / 2, steps - 1].into_iter().zip(expected.chunks(16)) {
+            let mut sample: Vec<f32> = (0..16).map(|i| (i as f32 - 8.0) / 8.0).collect();
+            scheduler.add_noise(&mut sample, &noise, step);
+            let largest = theirs.iter().fold(f32::MIN_POSITIVE, |max, x| max.max(x.abs()));
+            assert_close(&format!("{name} noised {step}"), &sample, theirs, TOLERANCE, largest);
+        }
+    }
+}
+
 /// The samples after each step, one after another.
 fn run(config: &SchedulerConfig, steps: usize) -> Vec<f32> {
     let mut scheduler = config.build(steps).unwrap();

@@ -5,7 +5,9 @@
 Writes ourvidz-core/tests/golden/scheduler_euler.safetensors. Its metadata entry "cases" is a JSON object, name ->
 [scheduler_config.json, steps]; the case's tensors are
     {name}.timesteps, {name}.sigmas, {name}.init_noise_sigma [1],
-    {name}.samples [steps, 16]: the sample after every step.
+    {name}.samples [steps, 16]: the sample after every step,
+    {name}.noised [3, 16]: add_noise at the first, the middle (steps // 2) and the last step, of the clean sample
+        (i - 8) / 8 and the noise (i % 5 - 2) / 2.
 The model is closed-form, model_output = scaled_input * t / (t + 1), fed like a pipeline does: scale_model_input on
 the model's input only. The first sample is deterministic: ((i - 8) / 8) * init_noise_sigma for i in 0..16.
 Ancestral noise comes from a CPU generator with seed 7.
@@ -95,6 +97,17 @@ def loop(scheduler, ancestral: bool) -> torch.Tensor:
     return torch.stack(samples)
 
 
+def noised(scheduler) -> torch.Tensor:
+    """`add_noise` at the first, the middle and the last step."""
+    clean, noise = (torch.arange(16) - 8) / 8, (torch.arange(16) % 5 - 2) / 2
+    steps = len(scheduler.timesteps)
+    noised = []
+    for i in (0, steps // 2, steps - 1):
+        scheduler.set_begin_index(i)
+        noised.append(scheduler.add_noise(clean, noise, scheduler.timesteps[i : i + 1]))
+    return torch.stack(noised)
+
+
 def main() -> None:
     tensors, configs = {}, {}
     for cls, label, steps, options in cases():
@@ -106,6 +119,8 @@ def main() -> None:
         tensors[f"{name}.timesteps"] = scheduler.timesteps.clone()
         tensors[f"{name}.sigmas"] = scheduler.sigmas.clone()
         tensors[f"{name}.init_noise_sigma"] = torch.as_tensor(scheduler.init_noise_sigma).reshape(1).clone()
+        tensors[f"{name}.noised"] = noised(scheduler)
+        scheduler.set_begin_index(0)
         tensors[f"{name}.samples"] = loop(scheduler, cls is EulerAncestralDiscreteScheduler)
         configs[name] = [{"_class_name": cls.__name__, **options}, steps]
     for name, tensor in tensors.items():

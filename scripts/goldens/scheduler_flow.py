@@ -3,10 +3,13 @@
     python scripts/goldens/scheduler_flow.py            # made with diffusers 0.42.1, torch 2.11.0
 
     sample [1, 4, 4], model_outputs [50, 1, 4, 4]    the start of each loop, and what the model says at each step
+    clean [1, 4, 4]                                  what noise (`sample`) is added to
     {schedule}.timesteps [N], {schedule}.sigmas [N + 1]
-    {case}.samples [N, 1, 4, 4]                      after each step
+    {schedule}.noised [N, 1, 4, 4]                   `clean` at the noise level of each step
+    {case}.samples [N - B, 1, 4, 4]                  after each step, from step B ("begin")
 
-The JSON names for each case its class, its configuration, its steps and its schedule. In a case of
+The JSON names for each case its class, its configuration, its steps, its first step where that is not 0, and its
+schedule. In a case of
 `not_finite` diffusers itself has no number (a step of second or third order onto a sigma of zero, or onto the same
 sigma), so there is nothing to compare.
 """
@@ -43,9 +46,9 @@ def cases():
         yield FlowMatchEulerDiscreteScheduler, {"num_train_timesteps": 1000, "shift": shift}
 
 
-def loop(scheduler, sample: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor | None:
+def loop(scheduler, sample: torch.Tensor, outputs: torch.Tensor, begin: int) -> torch.Tensor | None:
     samples = []
-    for t, output in zip(scheduler.timesteps, outputs):
+    for t, output in zip(scheduler.timesteps[begin:], outputs):
         try:
             sample = scheduler.step(output, t, sample, return_dict=False)[0]
         except torch.linalg.LinAlgError:  # The system of UniPC's third order is singular.
@@ -55,12 +58,32 @@ def loop(scheduler, sample: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor
     return samples.contiguous() if samples.isfinite().all() else None
 
 
+def noised(scheduler, clean: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    add = scheduler.scale_noise if isinstance(scheduler, FlowMatchEulerDiscreteScheduler) else None
+    steps = []
+    for i in range(len(scheduler.timesteps)):
+        scheduler.set_begin_index(i)
+        t = scheduler.timesteps[i : i + 1]
+        steps.append(add(clean, t, noise) if add else scheduler.add_noise(clean, noise, t))
+    scheduler.set_begin_index(0)
+    return torch.stack(steps)
+
+
+def begins(cls, config: dict, steps: int):
+    """Where the loops of a case start: of some also in the middle, as image-to-image does."""
+    usual = config.get("lower_order_final", True) and config.get("final_sigmas_type", "zero") == "zero"
+    yield 0
+    if steps in (10, 25) and usual and config.get("solver_type") in (None, "bh2", "midpoint"):
+        yield steps // 2
+
+
 def main() -> None:
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(0)
     sample = torch.randn(1, 4, 4, generator=generator)
     outputs = torch.randn(max(STEPS), 1, 4, 4, generator=generator)
-    tensors = {"sample": sample, "model_outputs": outputs}
+    clean = torch.randn(1, 4, 4, generator=generator)
+    tensors = {"sample": sample, "model_outputs": outputs, "clean": clean}
     listed, not_finite = {}, {}
     for i, (cls, config) in enumerate(cases()):
         for steps in STEPS:
@@ -74,13 +97,22 @@ def main() -> None:
                 value = getattr(scheduler, key).clone()
                 known = tensors.setdefault(f"{schedule}.{key}", value)
                 assert torch.equal(known, value) and value.isfinite().all(), schedule
-            samples = loop(scheduler, sample.clone(), outputs)
-            case = {"class": cls.__name__, "config": config, "steps": steps, "schedule": schedule}
-            if samples is not None:
-                listed[f"{short}-{i}-{steps}"] = case
-                tensors[f"{short}-{i}-{steps}.samples"] = samples
-            else:
-                not_finite[f"{short}-{i}-{steps}"] = case
+            if f"{schedule}.noised" not in tensors:
+                tensors[f"{schedule}.noised"] = noised(scheduler, clean, sample)
+            for begin in begins(cls, config, steps):
+                scheduler = cls.from_config(config)
+                scheduler.set_timesteps(steps)
+                scheduler.set_begin_index(begin)
+                samples = loop(scheduler, sample.clone(), outputs[begin:], begin)
+                case = {"class": cls.__name__, "config": config, "steps": steps, "schedule": schedule}
+                name = f"{short}-{i}-{steps}"
+                if begin:
+                    name, case = f"{name}-{begin}", case | {"begin": begin}
+                if samples is not None:
+                    listed[name] = case
+                    tensors[f"{name}.samples"] = samples
+                else:
+                    not_finite[name] = case
     save_file(tensors, f"{OUT}.safetensors")
     lines = lambda group: ",\n".join(f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in group.items())
     text = f'{{\n"cases": {{\n{lines(listed)}\n}},\n"not_finite": {{\n{lines(not_finite)}\n}}\n}}\n'

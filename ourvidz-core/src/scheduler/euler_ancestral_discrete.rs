@@ -1,7 +1,8 @@
-use super::config::{ANCESTRAL, SchedulerConfig};
+use super::class_name::ANCESTRAL;
+use super::config::SchedulerConfig;
 use super::numpy::interp;
 use super::options::{PredictionType, TimestepSpacing, invalid};
-use super::prediction::{euler_step, scale_model_input};
+use super::prediction::{add_noise, euler_step, scale_model_input};
 use super::schedule::{Schedule, spaced_timesteps};
 use super::{Scheduler, betas};
 use crate::Result;
@@ -50,6 +51,10 @@ impl Scheduler for EulerAncestralDiscreteScheduler {
 
     fn scale_model_input(&self, sample: &mut [f32], step: usize) {
         scale_model_input(sample, self.schedule.sigmas[step]);
+    }
+
+    fn add_noise(&self, sample: &mut [f32], noise: &[f32], step: usize) {
+        add_noise(sample, noise, 1.0, self.schedule.sigmas[step]);
     }
 
     fn step(&mut self, model_output: &[f32], step: usize, sample: &mut [f32], noise: &mut Noise) {

@@ -1,6 +1,7 @@
-use super::config::{EULER, SchedulerConfig};
+use super::class_name::EULER;
+use super::config::SchedulerConfig;
 use super::options::PredictionType;
-use super::prediction::{euler_step, scale_model_input};
+use super::prediction::{add_noise, euler_step, scale_model_input};
 use super::schedule::{self, Schedule};
 use super::{Scheduler, betas};
 use crate::Result;
@@ -38,6 +39,10 @@ impl Scheduler for EulerDiscreteScheduler {
 
     fn scale_model_input(&self, sample: &mut [f32], step: usize) {
         scale_model_input(sample, self.schedule.sigmas[step]);
+    }
+
+    fn add_noise(&self, sample: &mut [f32], noise: &[f32], step: usize) {
+        add_noise(sample, noise, 1.0, self.schedule.sigmas[step]);
     }
 
     fn step(&mut self, model_output: &[f32], step: usize, sample: &mut [f32], _noise: &mut Noise) {

@@ -40,6 +40,8 @@ option!(
 );
 option!(TimestepType, "timestep_type", Discrete = "discrete", Continuous = "continuous");
 option!(InterpolationType, "interpolation_type", Linear = "linear", LogLinear = "log_linear");
+option!(UniPcSolver, "solver_type", Bh1 = "bh1", Bh2 = "bh2");
+option!(DpmSolver, "solver_type", Midpoint = "midpoint", Heun = "heun");
 option!(FinalSigmasType, "final_sigmas_type", Zero = "zero", SigmaMin = "sigma_min");
 
 /// The error for a value outside its rule.

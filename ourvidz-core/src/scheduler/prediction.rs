@@ -20,3 +20,11 @@ pub(super) fn scale_model_input(sample: &mut [f32], sigma: f32) {
     let scale = (sigma * sigma + 1.0).sqrt();
     sample.iter_mut().for_each(|value| *value /= scale);
 }
+
+/// `scale * sample + sigma * noise`, in place.
+pub(super) fn add_noise(sample: &mut [f32], noise: &[f32], scale: f32, sigma: f32) {
+    debug_assert_eq!(sample.len(), noise.len());
+    for (value, &noise) in sample.iter_mut().zip(noise) {
+        *value = scale * *value + sigma * noise;
+    }
+}

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
-use safetensors::SafeTensors;
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
 
-/// A golden file: float32 tensors and text metadata.
+/// A golden file: tensors of float32 (and int64, read as float32) and text metadata.
 pub(crate) struct Golden {
     tensors: HashMap<String, Vec<f32>>,
     metadata: HashMap<String, String>,
@@ -18,9 +19,14 @@ impl Golden {
         let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
         let metadata = header.metadata().clone().unwrap_or_default();
         let tensors = SafeTensors::deserialize(&bytes).unwrap();
-        let floats =
-            |bytes: &[u8]| bytes.as_chunks().0.iter().map(|&word| f32::from_le_bytes(word)).collect();
-        let tensors = tensors.iter().map(|(name, view)| (name.to_owned(), floats(view.data()))).collect();
+        let floats = |view: &TensorView<'_>| match view.dtype() {
+            Dtype::F32 => view.data().as_chunks().0.iter().map(|&word| f32::from_le_bytes(word)).collect(),
+            Dtype::I64 => {
+                view.data().as_chunks().0.iter().map(|&word| i64::from_le_bytes(word) as f32).collect()
+            }
+            other => panic!("{other:?} in {path}"),
+        };
+        let tensors = tensors.iter().map(|(name, view)| (name.to_owned(), floats(&view))).collect();
         Self { tensors, metadata }
     }
 

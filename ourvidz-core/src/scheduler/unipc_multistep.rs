@@ -1,0 +1,153 @@
+use super::Scheduler;
+use super::class_name::UNIPC;
+use super::config::SchedulerConfig;
+use super::flow::{self, FlowSchedule};
+use super::history::{History, x0_of_flow};
+use super::options::{FinalSigmasType, UniPcSolver, invalid};
+use super::prediction::add_noise;
+use super::unipc_system::Update;
+use crate::Result;
+use crate::noise::Noise;
+
+/// UniPC (arXiv 2302.04867) for flow matching: a predictor of first to third order, and a corrector that moves the
+/// latents once more when the next prediction is known. Draws no noise.
+///
+/// With `bh1` and a last level of zero diffusers computes infinity times nothing; here that step is what `bh2` makes
+/// of it, the predicted clean sample.
+#[derive(Clone, Debug)]
+pub struct UniPCMultistepScheduler {
+    schedule: FlowSchedule,
+    solver: UniPcSolver,
+    solver_order: usize,
+    lower_order_final: bool,
+    disable_corrector: Vec<i64>,
+    history: History,
+    last: Option<Last>,
+}
+
+/// The step taken last: where it started, and its order.
+#[derive(Clone, Debug)]
+struct Last {
+    sample: Vec<f32>,
+    order: usize,
+}
+
+impl UniPCMultistepScheduler {
+    pub(super) fn new(config: &SchedulerConfig, num_inference_steps: usize) -> Result<Self> {
+        if !config.predict_x0 {
+            return Err(invalid("predict_x0", "must be true for flow matching", false));
+        }
+        if let Some(solver_p) = &config.solver_p {
+            return Err(invalid("solver_p", "must be null: it is not supported", solver_p));
+        }
+        flow::refuse_terminal(config)?;
+        let solver = match config.solver_type.as_deref() {
+            None | Some("midpoint" | "heun" | "logrho") => UniPcSolver::Bh2,
+            Some(name) => UniPcSolver::parse(name)?,
+        };
+        let schedule = flow::unipc(config, num_inference_steps)?;
+        // The order that the last step would have; only first order reaches zero, and at most second stands still.
+        let highest = match FinalSigmasType::parse(&config.final_sigmas_type)? {
+            FinalSigmasType::Zero => 1,
+            FinalSigmasType::SigmaMin => 2,
+        };
+        if !config.lower_order_final && config.solver_order.min(num_inference_steps) > highest {
+            let rule = format!(
+                "must be true for solver_order {} and final_sigmas_type {}",
+                config.solver_order, config.final_sigmas_type
+            );
+            return Err(invalid("lower_order_final", rule, false));
+        }
+        Ok(Self {
+            schedule,
+            solver,
+            solver_order: config.solver_order,
+            lower_order_final: config.lower_order_final,
+            disable_corrector: config.disable_corrector.clone(),
+            history: History::new(config.solver_order),
+            last: None,
+        })
+    }
+
+    /// The update of `order` that ends at level `end` (an index of `sigmas`), starting one before it.
+    fn update(&self, end: usize, order: usize) -> Update {
+        let sigmas = &self.schedule.sigmas;
+        let older: Vec<f32> = (1..order).map(|age| sigmas[end - 1 - age]).collect();
+        Update::new(self.solver, sigmas[end], sigmas[end - 1], &older)
+    }
+
+    /// Takes the last step again, now with what the model predicts at its end.
+    fn correct(&self, last: &Last, prediction: &[f32], step: usize, sample: &mut [f32]) {
+        let update = self.update(step, last.order);
+        let (rhos, newest) = update.corrector_rhos();
+        for (i, value) in sample.iter_mut().enumerate() {
+            let m0 = self.history.get(0)[i];
+            let difference = self.difference(i, &rhos, update.distances()) + newest * (prediction[i] - m0);
+            *value = update.keep * last.sample[i] - update.zeroth * m0 - update.scale * difference;
+        }
+    }
+
+    fn predict(&self, order: usize, step: usize, sample: &mut [f32]) {
+        let update = self.update(step + 1, order);
+        let rhos = update.predictor_rhos();
+        for (i, value) in sample.iter_mut().enumerate() {
+            *value = update.keep * *value - update.zeroth * self.history.get(0)[i];
+            // First order has nothing to add, and at level zero `scale` of bh1 is infinite.
+            if order > 1 {
+                *value -= update.scale * self.difference(i, &rhos, update.distances());
+            }
+        }
+    }
+
+    /// Older predictions' differences from the newest at element `i`, each per distance, weighted.
+    fn difference(&self, i: usize, rhos: &[f32], distances: &[f32]) -> f32 {
+        let m0 = self.history.get(0)[i];
+        let weighted =
+            |(age, (rho, rk)): (usize, (&f32, &f32))| rho * ((self.history.get(age + 1)[i] - m0) / rk);
+        rhos.iter().zip(distances).enumerate().map(weighted).sum()
+    }
+}
+
+impl Scheduler for UniPCMultistepScheduler {
+    fn timesteps(&self) -> &[f32] {
+        &self.schedule.timesteps
+    }
+
+    fn sigmas(&self) -> &[f32] {
+        &self.schedule.sigmas
+    }
+
+    fn init_noise_sigma(&self) -> f32 {
+        1.0
+    }
+
+    fn scale_model_input(&self, _sample: &mut [f32], _step: usize) {}
+
+    fn add_noise(&self, sample: &mut [f32], noise: &[f32], step: usize) {
+        let sigma = self.schedule.sigmas[step];
+        add_noise(sample, noise, 1.0 - sigma, sigma);
+    }
+
+    fn step(&mut self, model_output: &[f32], step: usize, sample: &mut [f32], _noise: &mut Noise) {
+        let prediction = x0_of_flow(model_output, sample, self.schedule.sigmas[step]);
+        let last = self.last.take();
+        if self.history.follow(step)
+            && let Some(last) = &last
+            && !self.disable_corrector.contains(&(step as i64 - 1))
+        {
+            self.correct(last, &prediction, step, sample);
+        }
+        self.history.push(prediction);
+
+        let mut order = self.solver_order.min(self.history.len());
+        if self.lower_order_final {
+            order = order.min(self.schedule.timesteps.len() - step);
+        }
+        self.last = Some(Last { sample: sample.to_vec(), order });
+        self.predict(order, step, sample);
+    }
+
+    fn class_name(&self) -> &'static str {
+        UNIPC
+    }
+}
