@@ -41,7 +41,7 @@ fn main() -> Result<ExitCode> {
     if RealRedis::available().is_none() {
         let allowed = std::env::var_os(WITHOUT_REDIS).is_some_and(|value| value == "1");
         println!(
-            "chaos: {}; `scripts/ensure-packages` or `apt-get install redis-server` does, {WITHOUT_REDIS}=1 \
+            "chaos: {}; `scripts/ensure-packages tests` or `apt-get install redis-server` does, {WITHOUT_REDIS}=1 \
              goes without",
             RealRedis::missing()
         );
