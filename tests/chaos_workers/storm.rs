@@ -224,9 +224,9 @@ impl<'a> Storm<'a> {
     async fn restart(&mut self) -> Result<()> {
         let turn = self.figures.restarts;
         self.redis.kill()?;
-        let long = turn % 2 == 0;
+        let long = turn.is_multiple_of(2);
         tokio::time::sleep(Duration::from_millis(if long { 2600 } else { 300 })).await;
-        if long && turn % 4 == 0 && !self.options.no_kill {
+        if long && turn.is_multiple_of(4) && !self.options.no_kill {
             self.figures.kills += self.fleet.kill_all()?;
         }
         self.redis.restart()?;
