@@ -1,3 +1,5 @@
+mod bound;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,6 +12,8 @@ use crate::graph::Model;
 use crate::tensor::Data;
 use crate::weights::{LoadProgress, WeightCache};
 use crate::{DType, Device, Error, Precision, Result, Tensor, library};
+
+pub use bound::{Bound, DeviceTensor};
 
 /// How a model becomes a session.
 #[derive(Clone, Default)]
@@ -39,6 +43,7 @@ impl std::fmt::Debug for SessionOptions {
 #[derive(Debug)]
 pub struct Session {
     name: String,
+    id: u64,
     device: Device,
     inner: OrtSession,
     inputs: Vec<Input>,
@@ -107,7 +112,7 @@ impl Session {
             rank: input.dtype().tensor_shape().map(|shape| shape.len()),
         });
         let inputs = inputs.collect();
-        Session { name: name.to_owned(), device, inner, inputs }
+        Session { name: name.to_owned(), id: bound::next_id(), device, inner, inputs }
     }
 
     /// Names of the inputs, in the model's order.
@@ -143,21 +148,8 @@ impl Session {
     /// # Errors
     /// As [`Session::run`].
     pub fn bind(&mut self, inputs: &[(&str, &Tensor)], outputs: &[&str]) -> Result<Binding<'_>> {
-        let what = format!("binding {}", self.name);
-        let binding = self.inner.create_binding().map_err(Error::session(&what))?;
-        let mut bound =
-            Binding { binding, outputs: outputs.iter().map(|o| o.to_string()).collect(), session: self };
-        for name in outputs {
-            // Results are read on the host: ONNX Runtime copies them there behind the last kernel.
-            bound
-                .binding
-                .bind_output_to_device(*name, &Device::Cpu.memory()?)
-                .map_err(Error::session(&what))?;
-        }
-        for (name, tensor) in inputs {
-            bound.set(name, tensor)?;
-        }
-        Ok(bound)
+        let bound = self.bound(inputs, outputs)?;
+        Ok(Binding { session: self, bound })
     }
 }
 
@@ -165,8 +157,7 @@ impl Session {
 #[derive(Debug)]
 pub struct Binding<'s> {
     session: &'s mut Session,
-    binding: ort::session::IoBinding,
-    outputs: Vec<String>,
+    bound: Bound,
 }
 
 impl Binding<'_> {
@@ -175,32 +166,7 @@ impl Binding<'_> {
     /// # Errors
     /// As [`Session::run`].
     pub fn run(&mut self, changed: &[(&str, &Tensor)]) -> Result<Vec<Tensor>> {
-        for (name, tensor) in changed {
-            self.set(name, tensor)?;
-        }
-        let what = format!("running {} on {}", self.session.name, self.session.device);
-        let outputs = self.session.inner.run_binding(&self.binding).map_err(Error::session(&what))?;
-        self.binding.synchronize_outputs().map_err(Error::session(&what))?;
-        self.outputs.iter().map(|name| from_ort(&outputs[name.as_str()], &what)).collect()
-    }
-
-    fn set(&mut self, name: &str, tensor: &Tensor) -> Result<()> {
-        let Some(input) = self.session.inputs.iter().find(|input| input.name == name) else {
-            let known: Vec<_> = self.session.inputs().collect();
-            return Err(Error::Invalid {
-                field: format!("input of {}", self.session.name),
-                rule: format!("must be one of {}", known.join(", ")),
-                value: name.into(),
-            });
-        };
-        let what = format!("binding {name} of {}", self.session.name);
-        let mut tensor = tensor.to_dtype(input.dtype.unwrap_or(tensor.dtype()))?;
-        if input.rank == Some(0) && tensor.shape() == [1] {
-            // Exported models take single numbers as scalars.
-            tensor = tensor.into_scalar();
-        }
-        let value = to_ort(tensor).map_err(Error::session(&what))?;
-        self.binding.bind_input(name, &value).map_err(Error::session(&what))
+        self.session.run_bound(&mut self.bound, changed)
     }
 }
 

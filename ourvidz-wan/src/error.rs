@@ -1,7 +1,10 @@
-/// What can be wrong with the input of this crate. The same input fails again.
+/// What can go wrong in this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// The checkpoint, the device or ONNX Runtime.
+    #[error(transparent)]
+    Runtime(#[from] ourvidz_runtime::Error),
     /// A configuration is not JSON, or a field has the wrong type.
     #[error("transformer/config.json is not a configuration of WanTransformer3DModel")]
     Json {
@@ -10,7 +13,9 @@ pub enum Error {
         source: serde_json::Error,
     },
     /// A configuration belongs to another class.
-    #[error("transformer/config.json is of {found}, expected WanTransformer3DModel")]
+    #[error(
+        "transformer/config.json is of {found}, expected WanTransformer3DModel or WanVACETransformer3DModel"
+    )]
     Class {
         /// `_class_name` in the file.
         found: String,
@@ -38,6 +43,16 @@ pub enum Error {
         /// What was asked for.
         value: usize,
     },
+    /// What a prediction was asked to take does not fit the model or the other inputs.
+    #[error("{input} must be {rule}, got {value}")]
+    Input {
+        /// The input's name, as diffusers spells it.
+        input: &'static str,
+        /// What it must be.
+        rule: String,
+        /// What it is.
+        value: String,
+    },
     /// The video has more positions along one axis than the model has rotary positions.
     #[error("{axis}: {positions} positions, the model has {most} (rope_max_seq_len)")]
     TooLong {
@@ -48,6 +63,14 @@ pub enum Error {
         /// Positions there are.
         most: usize,
     },
+}
+
+impl Error {
+    /// True where the same request may succeed later: only what the machine did, never what was asked.
+    pub fn retryable(&self) -> bool {
+        use ourvidz_runtime::Error as Runtime;
+        matches!(self, Error::Runtime(Runtime::Session { .. } | Runtime::Io { .. }))
+    }
 }
 
 /// Result of this crate.

@@ -22,7 +22,9 @@
 mod config;
 mod error;
 mod geometry;
+pub mod graphs;
 mod rope;
+mod transformer;
 
 pub use config::WanTransformerConfig;
 pub use error::{Error, Result};

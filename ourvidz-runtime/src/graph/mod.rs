@@ -4,6 +4,7 @@ mod model;
 mod ops;
 mod proto;
 mod shape;
+mod split;
 
 pub use model::Model;
 pub use shape::Dim;
@@ -162,6 +163,14 @@ impl Graph {
     /// [`Error::MissingTensor`], [`Error::WrongShape`].
     pub fn weight(&mut self, w: &Weights<'_>, name: &str, shape: &[usize]) -> Result<Value> {
         self.weight_as(w, name, shape, self.dtype, Layout::AsStored)
+    }
+
+    /// A weight of the checkpoint in f32, whatever the graph's data type.
+    ///
+    /// # Errors
+    /// As [`Graph::weight`].
+    pub fn weight_f32(&mut self, w: &Weights<'_>, name: &str, shape: &[usize]) -> Result<Value> {
+        self.weight_as(w, name, shape, DType::F32, Layout::AsStored)
     }
 
     pub(crate) fn weight_as(

@@ -1,5 +1,5 @@
 use crate::graph::{Attribute, Graph, Target, Value};
-use crate::{Result, Weights};
+use crate::{DType, Result, Weights};
 
 /// x: [..., D_in] -> [..., `out`], with a bias. Reads `weight` [out, in] and `bias` `[out]`.
 ///
@@ -21,6 +21,40 @@ pub fn linear_without_bias(g: &mut Graph, w: &Weights<'_>, x: Value, out: usize)
     if ready {
         return g.matmul(x, weight);
     }
+    matmul_transposed(g, x, weight, out)
+}
+
+/// x: [..., D_in] in f32 -> [..., `out`] in f32, with a bias, whatever the graph's data type. Reads `weight` [out, in]
+/// and `bias` `[out]`. For the few numbers that steer a model and cost nothing.
+///
+/// # Errors
+/// Missing or wrongly shaped weights.
+pub fn linear_f32(g: &mut Graph, w: &Weights<'_>, x: Value, out: usize) -> Result<Value> {
+    let input = g.fixed(x, -1)?;
+    let x = g.cast(x, DType::F32);
+    let weight = g.weight_f32(w, "weight", &[out, input])?;
+    let y = matmul_transposed(g, x, weight, out)?;
+    let bias = g.weight_f32(w, "bias", &[out])?;
+    g.add(y, bias)
+}
+
+/// A linear layer and GELU by its tanh approximation: x [..., D_in] -> [..., `out`]. Reads `weight` and `bias`.
+///
+/// # Errors
+/// Missing or wrongly shaped weights.
+pub fn linear_gelu_tanh(g: &mut Graph, w: &Weights<'_>, x: Value, out: usize) -> Result<Value> {
+    let y = linear_without_bias(g, w, x, out)?;
+    let bias = g.weight(w, "bias", &[out])?;
+    let like = (g.dtype_of(y), g.shape(y).to_vec());
+    if g.target() == Target::Cuda {
+        return Ok(g.operator("com.microsoft", "FastGelu", &[Some(y), Some(bias)], vec![], like));
+    }
+    let y = g.add(y, bias)?;
+    Ok(g.operator("", "Gelu", &[Some(y)], vec![("approximate", Attribute::Text("tanh".into()))], like))
+}
+
+/// x: [..., K], weight: [`out`, K] -> [..., `out`]
+pub(super) fn matmul_transposed(g: &mut Graph, x: Value, weight: Value, out: usize) -> Result<Value> {
     if g.target() == Target::Cuda {
         let mut shape = g.shape(x).to_vec();
         shape.pop();

@@ -1,0 +1,33 @@
+use crate::graph::{Attribute, Dim, Graph, Target, Value};
+use crate::{DType, Result, Weights};
+
+/// x / sqrt(mean(x^2) + eps) over the last axis, times a weight: x [..., D] -> [..., D]. Reads `weight` `[D]`.
+///
+/// Squares and their mean are f32 on every target.
+///
+/// # Errors
+/// Missing or wrongly shaped weights.
+pub fn rms_norm(g: &mut Graph, w: &Weights<'_>, x: Value, eps: f32) -> Result<Value> {
+    let d = g.fixed(x, -1)?;
+    let weight = g.weight(w, "weight", &[d])?;
+    if g.target() == Target::Cuda {
+        let out = (g.dtype_of(x), g.shape(x).to_vec());
+        let attributes = vec![("axis", Attribute::Int(-1)), ("epsilon", Attribute::Float(eps))];
+        return Ok(g.operator("", "SimplifiedLayerNormalization", &[Some(x), Some(weight)], attributes, out));
+    }
+    let wide = g.cast(x, DType::F32);
+    let squares = g.mul(wide, wide)?;
+    let mut shape = g.shape(x).to_vec();
+    let last = shape.len() - 1;
+    shape[last] = Dim::Fixed(1);
+    let axes = g.constant_i64(&[1], &[-1]);
+    let keep = vec![("keepdims", Attribute::Int(1))];
+    let mean = g.operator("", "ReduceMean", &[Some(squares), Some(axes)], keep, (DType::F32, shape));
+    let eps = g.constant_f32(&[], &[eps]);
+    let shifted = g.add(mean, eps)?;
+    let root = g.unary("Sqrt", shifted);
+    let scale = g.unary("Reciprocal", root);
+    let normed = g.mul(wide, scale)?;
+    let normed = g.cast(normed, g.dtype());
+    g.mul(normed, weight)
+}
