@@ -41,7 +41,47 @@ fn wrong_configurations_are_refused_with_the_field() {
     assert!(error(r#"{"attention_head_dim": 7}"#).contains("attention_head_dim"));
     assert!(error(r#"{"patch_size": [1, 0, 2]}"#).contains("patch_size"));
     assert!(error(r#"{"num_layers": 0}"#).contains("num_layers"));
+    assert!(error(r#"{"freq_dim": 5}"#).contains("freq_dim"));
+    assert!(error(r#"{"out_channels": 17}"#).contains("out_channels must be at most in_channels, got 17"));
+    assert!(error(r#"{"qk_norm": "layer_norm"}"#).contains("qk_norm"));
     assert!(matches!(WanTransformerConfig::from_json("["), Err(Error::Json { .. })));
+}
+
+#[test]
+fn inputs_of_images_come_together() {
+    let read = |text: &str| WanTransformerConfig::from_json(text);
+    assert!(read(r#"{"image_dim": 1280, "added_kv_proj_dim": 5120}"#).is_ok());
+    for text in [
+        r#"{"image_dim": 1280}"#,
+        r#"{"added_kv_proj_dim": 5120}"#,
+        r#"{"image_dim": 1280, "added_kv_proj_dim": 1280}"#,
+    ] {
+        assert!(read(text).unwrap_err().to_string().contains("added_kv_proj_dim"), "{text}");
+    }
+    let positions =
+        |n| format!(r#"{{"image_dim": 1280, "added_kv_proj_dim": 5120, "pos_embed_seq_len": {n}}}"#);
+    assert!(read(&positions(514)).is_ok());
+    for text in [positions(513), positions(0), r#"{"pos_embed_seq_len": 514}"#.to_owned()] {
+        assert!(read(&text).unwrap_err().to_string().contains("pos_embed_seq_len"), "{text}");
+    }
+}
+
+#[test]
+fn control_belongs_to_its_class() {
+    let vace = |layers: &str| {
+        WanTransformerConfig::from_json(&format!(
+            r#"{{"_class_name": "WanVACETransformer3DModel", "num_layers": 40{layers}}}"#
+        ))
+    };
+    let default = vec![0, 5, 10, 15, 20, 25, 30, 35];
+    assert_eq!(vace("").unwrap().vace_layers, Some(default));
+    assert_eq!(vace(r#", "vace_layers": [0, 39]"#).unwrap().vace_layers, Some(vec![0, 39]));
+    for layers in ["[]", "[1, 2]", "[0, 40]", "[0, 4, 4]", "[0, 4, 2]"] {
+        let error = vace(&format!(r#", "vace_layers": {layers}"#)).unwrap_err().to_string();
+        assert!(error.contains("vace_layers must be rising from 0"), "{error}");
+    }
+    let other = r#"{"_class_name": "WanTransformer3DModel", "vace_layers": [0]}"#;
+    assert!(!WanTransformerConfig::from_json(other).unwrap().is_vace());
 }
 
 #[test]
