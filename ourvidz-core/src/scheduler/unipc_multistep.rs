@@ -80,31 +80,38 @@ impl UniPCMultistepScheduler {
     fn correct(&self, last: &Last, prediction: &[f32], step: usize, sample: &mut [f32]) {
         let update = self.update(step, last.order);
         let (rhos, newest) = update.corrector_rhos();
-        for (i, value) in sample.iter_mut().enumerate() {
-            let m0 = self.history.get(0)[i];
-            let difference = self.difference(i, &rhos, update.distances()) + newest * (prediction[i] - m0);
-            *value = update.keep * last.sample[i] - update.zeroth * m0 - update.scale * difference;
+        let differences = self.differences(&rhos, &update);
+        let known = last.sample.iter().zip(self.history.get(0)).zip(prediction.iter().zip(differences));
+        for (value, ((x, m0), (prediction, difference))) in sample.iter_mut().zip(known) {
+            let difference = difference + newest * (prediction - m0);
+            *value = update.keep * x - update.zeroth * m0 - update.scale * difference;
         }
     }
 
     fn predict(&self, order: usize, step: usize, sample: &mut [f32]) {
         let update = self.update(step + 1, order);
-        let rhos = update.predictor_rhos();
-        for (i, value) in sample.iter_mut().enumerate() {
-            *value = update.keep * *value - update.zeroth * self.history.get(0)[i];
-            // First order has nothing to add, and at level zero `scale` of bh1 is infinite.
-            if order > 1 {
-                *value -= update.scale * self.difference(i, &rhos, update.distances());
+        for (value, m0) in sample.iter_mut().zip(self.history.get(0)) {
+            *value = update.keep * *value - update.zeroth * m0;
+        }
+        // First order has nothing to add, and at level zero `scale` of bh1 is infinite.
+        if order > 1 {
+            let differences = self.differences(&update.predictor_rhos(), &update);
+            for (value, difference) in sample.iter_mut().zip(differences) {
+                *value -= update.scale * difference;
             }
         }
     }
 
-    /// Older predictions' differences from the newest at element `i`, each per distance, weighted.
-    fn difference(&self, i: usize, rhos: &[f32], distances: &[f32]) -> f32 {
-        let m0 = self.history.get(0)[i];
-        let weighted =
-            |(age, (rho, rk)): (usize, (&f32, &f32))| rho * ((self.history.get(age + 1)[i] - m0) / rk);
-        rhos.iter().zip(distances).enumerate().map(weighted).sum()
+    /// Older predictions' differences from the newest, each per distance, weighted and added.
+    fn differences(&self, rhos: &[f32], update: &Update) -> Vec<f32> {
+        let newest = self.history.get(0);
+        let mut sum = vec![0.0; newest.len()];
+        for (age, (rho, rk)) in rhos.iter().zip(update.distances()).enumerate() {
+            for (sum, (m, m0)) in sum.iter_mut().zip(self.history.get(age + 1).iter().zip(newest)) {
+                *sum += rho * ((m - m0) / rk);
+            }
+        }
+        sum
     }
 }
 
