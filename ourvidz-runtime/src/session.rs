@@ -1,4 +1,5 @@
 mod bound;
+mod keeping;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use crate::weights::{LoadProgress, WeightCache};
 use crate::{DType, Device, Error, Precision, Result, Tensor, library};
 
 pub use bound::{Bound, DeviceTensor};
+pub use keeping::KeepingRun;
 
 /// How a model becomes a session.
 #[derive(Clone, Default)]

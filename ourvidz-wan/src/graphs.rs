@@ -4,3 +4,4 @@ pub use crate::transformer::{
     Conditioning, ConditioningInputs, Control, Transformer, build as transformer,
     build_tapped as transformer_tapped,
 };
+pub use crate::vae::{AutoencoderKLWanConfig, VaeDecoder, VaeEncoder, VaeModels, VaeOptions, build as vae};

@@ -25,6 +25,7 @@ mod geometry;
 pub mod graphs;
 mod rope;
 mod transformer;
+mod vae;
 
 pub use config::WanTransformerConfig;
 pub use error::{Error, Result};

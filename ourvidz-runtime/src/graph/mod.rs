@@ -5,6 +5,7 @@ mod ops;
 mod proto;
 mod shape;
 mod split;
+mod views;
 
 pub use model::Model;
 pub use shape::Dim;
@@ -14,6 +15,9 @@ pub(crate) use shape::show;
 
 use crate::weights::{Conversion, Layout};
 use crate::{DType, Error, Result, Weights};
+
+/// ONNX Runtime's domain of standard operators that take channels last, whatever the number of axes.
+pub(crate) const NHWC_DOMAIN: &str = "com.ms.internal.nhwc";
 
 /// Version of the standard operators. ONNX 22 is the first whose `Conv` takes bfloat16; below it, CUDA still has
 /// kernels for `InstanceNormalization`, and more readers know the files.
@@ -191,7 +195,8 @@ impl Graph {
         }
         // A kernel of 1 x 1 lies the same way in both layouts.
         let pointwise = matches!(shape, [_, _, 1, 1]);
-        let moved = layout == Layout::Transposed || (layout == Layout::ChannelsLast && !pointwise);
+        let tap = matches!(layout, Layout::Tap(_));
+        let moved = tap || layout == Layout::Transposed || (layout == Layout::ChannelsLast && !pointwise);
         let mut layout = if moved { layout } else { Layout::AsStored };
         // Only matrices, and kernels of 1 x 1, are stored with their axes swapped: the copy swaps them back.
         let swapped = view.stored_transposed;
@@ -200,7 +205,12 @@ impl Graph {
             layout = if layout == Layout::Transposed { Layout::AsStored } else { Layout::Transposed };
         }
         let moved = layout != Layout::AsStored;
-        let conversion = Conversion { name: w.name(name), dtype, layout, view };
+        // A kernel of several time steps is several values.
+        let name = match layout {
+            Layout::Tap(step) => format!("{}.{step}", w.name(name)),
+            _ => w.name(name),
+        };
+        let conversion = Conversion { name, dtype, layout, view };
         let dims = if pointwise && self.channels_last() {
             vec![shape[0].into(), 1.into(), 1.into(), shape[1].into()]
         } else if swapped && layout == Layout::Transposed {

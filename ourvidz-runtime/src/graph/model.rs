@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use prost::Message;
 
 use super::proto::*;
-use super::{Attribute, Graph, Node, Value, ValueInfo, opset};
+use super::{Attribute, Graph, NHWC_DOMAIN, Node, Value, ValueInfo, opset};
 use crate::weights::{Conversion, Layout, LoadProgress, WeightCache, copy_tensor};
 use crate::{Error, Result, TensorView};
 
@@ -169,7 +169,9 @@ impl Model {
         domains.push("");
         domains.sort_unstable();
         domains.dedup();
-        let version = |domain: &str| if domain.is_empty() { opset(graph.dtype) } else { 1 };
+        // The internal domain repeats the standard operators with channels last, version by version.
+        let standard = |domain: &str| domain.is_empty() || domain == NHWC_DOMAIN;
+        let version = |domain: &str| if standard(domain) { opset(graph.dtype) } else { 1 };
         ModelProto {
             ir_version: Some(10),
             producer_name: Some("ourvidz".into()),

@@ -5,7 +5,11 @@
 
 mod activation;
 mod attention;
+mod clip;
+mod clip_norm;
+mod clip_tokens;
 mod conv;
+mod conv3d;
 mod embedding;
 mod feature_map;
 mod linear;
@@ -17,7 +21,14 @@ mod rotary;
 
 pub use activation::{Activation, activation, geglu, silu};
 pub use attention::{Attention, attention};
+pub use clip::{
+    CausalClip, after_frames, after_nothing, clip_channels, clip_input, clip_output, clip_state,
+    first_channels, interleave_frames, last_frames, resize_frames_twice, zero_frames,
+};
+pub use clip_norm::rms_norm_channels;
+pub use clip_tokens::{clip_to_tokens, pointwise, tokens_to_clip};
 pub use conv::{Conv2d, conv2d};
+pub use conv3d::{ClipKernels, Conv3d, conv_frames, conv3d};
 pub use embedding::{embedding, sinusoidal_embedding};
 pub use feature_map::{
     add_channels, channels, concat_channels, feature_map_input, feature_map_output, resize_nearest_like,

@@ -18,6 +18,8 @@ pub(crate) enum Layout {
     AsStored,
     /// Convolution kernels [O, I, kH, kW] -> [O, kH, kW, I].
     ChannelsLast,
+    /// One time step of kernels [O, I, kT, kH, kW] -> [O, kH, kW, I].
+    Tap(usize),
     /// Matrices [out, in] -> [in, out].
     Transposed,
 }
@@ -33,14 +35,16 @@ pub(crate) struct Conversion {
 
 impl Conversion {
     fn len(&self) -> u64 {
-        self.view.len() / self.view.dtype.size() as u64 * self.dtype.size() as u64
+        self.shape().iter().product::<usize>() as u64 * self.dtype.size() as u64
     }
 
     /// Shape after the change of layout.
     pub(crate) fn shape(&self) -> Vec<usize> {
         let s = &self.view.shape;
         match (self.layout, &s[..]) {
-            (Layout::ChannelsLast, [o, i, h, w]) => vec![*o, *h, *w, *i],
+            (Layout::ChannelsLast, [o, i, h, w]) | (Layout::Tap(_), [o, i, _, h, w]) => {
+                vec![*o, *h, *w, *i]
+            }
             (Layout::Transposed, [a, b]) => vec![*b, *a],
             _ => s.clone(),
         }
@@ -154,17 +158,18 @@ pub(crate) fn copy_tensor(conversion: &Conversion, path: &Path, out: &mut impl W
 
 fn rearrange(bytes: &[u8], conversion: &Conversion) -> Option<Vec<u8>> {
     let size = conversion.view.dtype.size();
-    // [outer, a, b] -> [outer, b, a]
-    let (outer, a, b) = match (conversion.layout, &conversion.view.shape[..]) {
-        (Layout::ChannelsLast, [o, i, h, w]) => (*o, *i, h * w),
-        (Layout::Transposed, [a, b]) => (1, *a, *b),
+    // [outer, a, steps, b] at one step -> [outer, b, a]
+    let (outer, a, b, steps, step) = match (conversion.layout, &conversion.view.shape[..]) {
+        (Layout::ChannelsLast, [o, i, h, w]) => (*o, *i, h * w, 1, 0),
+        (Layout::Tap(step), [o, i, t, h, w]) => (*o, *i, h * w, *t, step),
+        (Layout::Transposed, [a, b]) => (1, *a, *b, 1, 0),
         _ => return None,
     };
-    let mut moved = vec![0; bytes.len()];
+    let mut moved = vec![0; outer * a * b * size];
     for o in 0..outer {
         for i in 0..a {
             for j in 0..b {
-                let from = ((o * a + i) * b + j) * size;
+                let from = (((o * a + i) * steps + step) * b + j) * size;
                 let to = ((o * b + j) * a + i) * size;
                 moved[to..to + size].copy_from_slice(&bytes[from..from + size]);
             }

@@ -1,0 +1,31 @@
+use super::{Graph, Value};
+use crate::weights::Layout;
+use crate::{DType, Result, Weights};
+
+/// Weights of the checkpoint under other shapes.
+impl Graph {
+    /// A weight of shape `stored`, taken as `shape`: the numbers keep their order.
+    ///
+    /// # Errors
+    /// As [`Graph::weight`].
+    pub(crate) fn weight_viewed(
+        &mut self,
+        w: &Weights<'_>,
+        name: &str,
+        stored: &[usize],
+        shape: &[usize],
+    ) -> Result<Value> {
+        let value = self.weight(w, name, stored)?;
+        self.values[value.0].shape = shape.iter().map(|n| (*n).into()).collect();
+        Ok(value)
+    }
+
+    /// One time step of `weight` [O, I, kT, kH, kW] as [O, kH, kW, I].
+    ///
+    /// # Errors
+    /// As [`Graph::weight`].
+    pub(crate) fn weight_tap(&mut self, w: &Weights<'_>, shape: &[usize; 5], step: usize) -> Result<Value> {
+        let dtype: DType = self.dtype;
+        self.weight_as(w, "weight", shape, dtype, Layout::Tap(step))
+    }
+}

@@ -1,0 +1,36 @@
+use super::clip::clip_channels;
+use crate::graph::{Attribute, Dim, Graph, Value};
+use crate::{Result, Weights};
+
+/// The length below which `torch.nn.functional.normalize` does not divide.
+const LEAST_LENGTH: f32 = 1e-12;
+
+/// x / |x| * sqrt(C) over the channels, times a weight: [1, C, F, H, W] -> [1, C, F, H, W]. Reads `gamma`, stored
+/// with the shape `gamma`: C and as many axes of one element as the checkpoint gives it.
+///
+/// # Errors
+/// Missing or wrongly shaped weights.
+pub fn rms_norm_channels(g: &mut Graph, w: &Weights<'_>, x: Value, gamma: &[usize]) -> Result<Value> {
+    let c = clip_channels(g, x)?;
+    let like = (g.dtype_of(x), g.shape(x).to_vec());
+    if g.channels_last() {
+        let gamma = g.weight_viewed(w, "gamma", gamma, &[c])?;
+        // Under the root a least length becomes a sum; they differ for vectors of about that length only.
+        let eps = LEAST_LENGTH * LEAST_LENGTH / c as f32;
+        let attributes = vec![("axis", Attribute::Int(-1)), ("epsilon", Attribute::Float(eps))];
+        let inputs = [Some(x), Some(gamma)];
+        return Ok(g.operator("", "SimplifiedLayerNormalization", &inputs, attributes, like));
+    }
+    let gamma = g.weight_viewed(w, "gamma", gamma, &[c, 1, 1, 1])?;
+    let mut shape = like.1;
+    shape[1] = Dim::Fixed(1);
+    let out = (like.0, shape);
+    let axes = g.constant_i64(&[1], &[1]);
+    let length = g.operator("", "ReduceL2", &[Some(x), Some(axes)], vec![], out.clone());
+    let least = g.constant_float(&[], &[LEAST_LENGTH]);
+    let length = g.operator("", "Max", &[Some(length), Some(least)], vec![], out.clone());
+    let root = g.constant_float(&[], &[(c as f32).sqrt()]);
+    let scale = g.operator("", "Div", &[Some(root), Some(length)], vec![], out);
+    let scaled = g.mul(x, scale)?;
+    g.mul(scaled, gamma)
+}

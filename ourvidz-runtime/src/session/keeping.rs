@@ -1,0 +1,49 @@
+use super::{DeviceTensor, Session, from_ort};
+use crate::{Device, Error, Result, Tensor};
+
+/// One run of a model that hands state on to its next run: [`Session::run_keeping`].
+#[derive(Debug, Clone, Copy, Default)]
+pub struct KeepingRun<'a> {
+    /// Inputs from the host.
+    pub inputs: &'a [(&'a str, &'a Tensor)],
+    /// Inputs that are on the device.
+    pub kept: &'a [(&'a str, &'a DeviceTensor)],
+    /// Outputs that come to the host.
+    pub outputs: &'a [&'a str],
+    /// Outputs that stay on the device.
+    pub keep: &'a [&'a str],
+}
+
+impl Session {
+    /// Runs once with some outputs on the host and others on the device, each in its order.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    pub fn run_keeping(&mut self, run: KeepingRun<'_>) -> Result<(Vec<Tensor>, Vec<DeviceTensor>)> {
+        // A binding of its own for each run: a second run would write its state over what it reads.
+        let mut bound = self.outputs_in(run.outputs, &Device::Cpu.memory()?)?;
+        let what = format!("binding {}", self.name);
+        let memory = self.device.memory()?;
+        for name in run.keep {
+            bound.binding.bind_output_to_device(*name, &memory).map_err(Error::session(&what))?;
+        }
+        for (name, tensor) in run.inputs {
+            self.set(&mut bound, name, tensor)?;
+        }
+        for (name, tensor) in run.kept {
+            self.set_on_device(&mut bound, name, tensor)?;
+        }
+        let what = format!("running {} on {}", self.name, self.device);
+        let mut values = self.inner.run_binding(&bound.binding).map_err(Error::session(&what))?;
+        bound.binding.synchronize_outputs().map_err(Error::session(&what))?;
+        let host = run.outputs.iter().map(|name| from_ort(&values[*name], &what)).collect::<Result<_>>()?;
+        let kept = run.keep.iter().map(|name| {
+            let known = || run.keep.iter().map(|name| (*name).to_owned()).collect();
+            let missing = || Error::NotFound { what: format!("output {name}"), looked_for: known() };
+            let value = values.remove(name).ok_or_else(missing)?;
+            let shape = value.shape().iter().map(|n| *n as usize).collect();
+            Ok(DeviceTensor { value, shape })
+        });
+        Ok((host, kept.collect::<Result<_>>()?))
+    }
+}
