@@ -53,6 +53,14 @@ pub enum Error {
         /// What it is.
         value: String,
     },
+    /// FFmpeg cannot make the file.
+    #[error("cannot {action}")]
+    Encode {
+        /// What was tried, e.g. `create the file`.
+        action: &'static str,
+        /// FFmpeg's reason, if it gave one.
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
     /// The video has more positions along one axis than the model has rotary positions.
     #[error("{axis}: {positions} positions, the model has {most} (rope_max_seq_len)")]
     TooLong {

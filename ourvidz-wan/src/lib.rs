@@ -26,8 +26,12 @@ pub mod graphs;
 mod rope;
 mod transformer;
 mod vae;
+mod video;
 
 pub use config::WanTransformerConfig;
 pub use error::{Error, Result};
 pub use geometry::{LATENT_CHANNELS, SPATIAL_COMPRESSION, TEMPORAL_COMPRESSION, VideoGeometry};
 pub use rope::RotaryTables;
+pub use video::Video;
+#[cfg(feature = "video")]
+pub use video::{VideoEncoder, VideoSettings};
