@@ -71,6 +71,11 @@ impl Session {
             self.set(bound, name, tensor)?;
         }
         let what = format!("running {} on {}", self.name, self.device);
+        // The last run's results are bound now, and would refuse another size.
+        for name in &bound.outputs {
+            let memory = Device::Cpu.memory()?;
+            bound.binding.bind_output_to_device(name, &memory).map_err(Error::session(&what))?;
+        }
         let outputs = self.inner.run_binding(&bound.binding).map_err(Error::session(&what))?;
         bound.binding.synchronize_outputs().map_err(Error::session(&what))?;
         bound.outputs.iter().map(|name| from_ort(&outputs[name.as_str()], &what)).collect()
