@@ -33,7 +33,7 @@ fmt:
 	$(CARGO) fmt --all --check
 
 clippy: packages
-	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --locked --workspace --all-targets --features ourvidz-wan/video -- -D warnings
 
 # The development build is the one the tests compile anyway.
 setup-for-tests:
@@ -41,10 +41,10 @@ setup-for-tests:
 	$(CARGO) run --quiet --locked -p ourvidz-bin -- setup
 
 unit: setup-for-tests
-	$(CARGO) test --locked --workspace
+	$(CARGO) test --locked --workspace --features ourvidz-wan/video
 
 doc: packages
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --features ourvidz-wan/video
 
 # Building cargo-deny takes minutes, so it is used when it is there; ci.yml always runs it. Advisories come from the
 # network: where they cannot be fetched, the rest is checked all the same.
