@@ -33,14 +33,14 @@ fn main() -> ExitCode {
     };
     output::start_logging();
     let result = match cli.command {
-        Command::Generate { what: Generate::Image(options) } => commands::generate_image(&options),
+        Command::Generate { what: Generate::Image(options) } => commands::generate_image(&options, cli.json),
         Command::RunJob(options) => commands::run_job(&options),
         Command::Submit(options) => service::submit(&options, cli.json),
         Command::Worker(arguments) => service::worker(&arguments, cli.json),
         Command::Queue(arguments) => service::queue(&arguments, cli.json),
         Command::Outbox(arguments) => service::outbox(&arguments, cli.json),
         Command::Config(arguments) => service::config_check(&arguments, cli.json),
-        Command::Export(options) => commands::export(&options),
+        Command::Export(options) => commands::export(&options, cli.json),
         Command::Setup(options) => setup::run(&options).map_err(Failure::from),
     };
     match result {

@@ -185,3 +185,16 @@ fn without_a_model_the_bundled_one_runs_and_one_line_says_so() -> Result<()> {
     ensure!((picture.width, picture.height) == (64, 64), "{} x {}", picture.width, picture.height);
     Ok(())
 }
+
+#[test]
+fn json_says_what_was_written() -> Result<()> {
+    let place = Place::new()?;
+    let model = golden("linear_eps").display().to_string();
+    let flags = "generate image --json --prompt fox --width 64 --height 64 --steps 2 --num-images 2 --seed 5 -o x.png --model";
+    let ended = place.run(words(flags).chain([model]))?.succeeded()?;
+    let said: serde_json::Value = serde_json::from_str(&ended.stdout)?;
+    let images = said["images"].as_array().context("images")?;
+    ensure!(images.len() == 2 && images[1]["path"] == "x-1.png" && images[1]["seed"] == 6, "{said:#}");
+    ensure!(place.path("x-0.png").is_file() && said["steps"] == 2 && said["device"] == "cpu", "{said:#}");
+    Ok(())
+}

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use ourvidz_runtime::Tensor;
 use ourvidz_sdxl::{PromptEmbeds, TextToImage};
+use serde_json::json;
 
 use crate::cli::ImageOptions;
 use crate::failure::Failure;
@@ -13,7 +14,7 @@ use crate::progress::{Lap, Progress};
 use crate::{output, tensors};
 
 /// `ourvidz generate image`
-pub(crate) fn generate_image(options: &ImageOptions) -> Result<(), Failure> {
+pub(crate) fn generate_image(options: &ImageOptions, json: bool) -> Result<(), Failure> {
     let seed = options.seed.unwrap_or_else(ourvidz_sdxl::random_seed);
     let request = TextToImage {
         negative_prompt: options.negative_prompt.clone(),
@@ -59,6 +60,7 @@ pub(crate) fn generate_image(options: &ImageOptions) -> Result<(), Failure> {
     }
     let scheduler = sdxl.scheduler_class();
     let images = ourvidz_sdxl::images(&decoded, seed);
+    let mut written = Vec::new();
     for (i, image) in images.iter().enumerate() {
         let path = numbered(&options.output, i, images.len());
         // With noise from a file the seed alone does not make the picture again.
@@ -66,7 +68,21 @@ pub(crate) fn generate_image(options: &ImageOptions) -> Result<(), Failure> {
         let text = format!("{}{given}", parameters(&request, scheduler, image.seed()));
         let png = image.to_png(&[("parameters", &text), SOFTWARE])?;
         std::fs::write(&path, png).with_context(|| path.display().to_string())?;
-        output::line(&format!("{} (seed {}{given})", path.display(), image.seed()));
+        if json {
+            let noise_given = options.latents.is_some();
+            written.push(json!({"path": path, "seed": image.seed(), "initial_noise_given": noise_given}));
+        } else {
+            output::line(&format!("{} (seed {}{given})", path.display(), image.seed()));
+        }
+    }
+    if json {
+        output::json(&json!({
+            "images": written, "scheduler": scheduler, "device": sdxl.device().to_string(),
+            "precision": sdxl.precision().to_string(), "steps": request.num_inference_steps,
+            "loading_seconds": loading, "encoding_seconds": encoding, "denoising_seconds": denoising,
+            "decoding_seconds": decoding,
+        }));
+        return Ok(());
     }
     output::error(&format!(
         "{} on {} in {}: loading {loading:.2} s, encoding {encoding:.3} s, {} steps {denoising:.3} s \
