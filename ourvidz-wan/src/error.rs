@@ -5,6 +5,14 @@ pub enum Error {
     /// The checkpoint, the device or ONNX Runtime.
     #[error(transparent)]
     Runtime(#[from] ourvidz_runtime::Error),
+    /// The tokenizer's files are damaged, or are not those of umT5.
+    #[error("tokenizer of {path}: {reason}")]
+    Tokenizer {
+        /// The folder or file.
+        path: String,
+        /// What the tokenizer said.
+        reason: String,
+    },
     /// A configuration is not JSON, or a field has the wrong type.
     #[error("transformer/config.json is not a configuration of WanTransformer3DModel")]
     Json {

@@ -24,6 +24,8 @@ mod error;
 mod geometry;
 pub mod graphs;
 mod rope;
+mod text_encoder;
+mod tokenizer;
 mod transformer;
 mod vae;
 mod video;
@@ -32,6 +34,7 @@ pub use config::WanTransformerConfig;
 pub use error::{Error, Result};
 pub use geometry::{LATENT_CHANNELS, SPATIAL_COMPRESSION, TEMPORAL_COMPRESSION, VideoGeometry};
 pub use rope::RotaryTables;
+pub use tokenizer::{Tokens, Umt5Tokenizer, prompt_clean};
 pub use video::Video;
 #[cfg(feature = "video")]
 pub use video::{VideoEncoder, VideoSettings};

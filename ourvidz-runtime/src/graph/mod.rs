@@ -195,8 +195,9 @@ impl Graph {
         }
         // A kernel of 1 x 1 lies the same way in both layouts.
         let pointwise = matches!(shape, [_, _, 1, 1]);
-        let tap = matches!(layout, Layout::Tap(_));
-        let moved = tap || layout == Layout::Transposed || (layout == Layout::ChannelsLast && !pointwise);
+        let step = if let Layout::Tap(step) = layout { Some(step) } else { None };
+        let moved =
+            step.is_some() || layout == Layout::Transposed || (layout == Layout::ChannelsLast && !pointwise);
         let mut layout = if moved { layout } else { Layout::AsStored };
         // Only matrices, and kernels of 1 x 1, are stored with their axes swapped: the copy swaps them back.
         let swapped = view.stored_transposed;
@@ -206,12 +207,12 @@ impl Graph {
         }
         let moved = layout != Layout::AsStored;
         // A kernel of several time steps is several values.
-        let name = match layout {
-            Layout::Tap(step) => format!("{}.{step}", w.name(name)),
-            _ => w.name(name),
+        let name = match step {
+            Some(step) => format!("{}.{step}", w.name(name)),
+            None => w.name(name),
         };
         let conversion = Conversion { name, dtype, layout, view };
-        let dims = if pointwise && self.channels_last() {
+        let dims = if (pointwise && self.channels_last()) || (swapped && step.is_some()) {
             vec![shape[0].into(), 1.into(), 1.into(), shape[1].into()]
         } else if swapped && layout == Layout::Transposed {
             shape.iter().copied().map(Dim::from).collect()
