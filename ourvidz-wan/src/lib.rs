@@ -1,4 +1,4 @@
-//! What of Wan 2.1 can be known before a weight is read: configuration, sizes and rotary positions.
+//! Wan 2.1 on ONNX Runtime: the models, and what can be known before a weight is read.
 //!
 //! ```
 //! use ourvidz_wan::{RotaryTables, VideoGeometry, WanTransformerConfig};
@@ -15,7 +15,7 @@
 //! # }
 //! ```
 //!
-//! The model itself is not in this version: no text encoder, no transformer graph, no VAE, no pipeline.
+//! No pipeline is in this version; the models are in [`graphs`], each by itself.
 //! Field names are those of diffusers' `config.json`, and the tables are those of its `WanRotaryPosEmbed`.
 #![forbid(unsafe_code)]
 
