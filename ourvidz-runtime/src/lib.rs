@@ -38,5 +38,6 @@ pub use ort::operator;
 pub use session::{Binding, Bound, DeviceTensor, KeepingRun, Session, SessionOptions};
 pub use tensor::Tensor;
 pub use weights::{
-    LoadProgress, TensorSet, TensorView, WeightCache, Weights, open_safetensors, open_torch, open_weights,
+    LoadProgress, TensorSet, TensorView, WeightCache, Weights, open_safetensors, open_safetensors_except,
+    open_torch, open_weights, read_safetensors_bytes,
 };

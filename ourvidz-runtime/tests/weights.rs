@@ -7,7 +7,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use common::{Stored, close, f32_bytes, write};
-use ourvidz_runtime::{DType, Error, Graph, Target, Tensor, TensorSet, nn, open_safetensors, open_weights};
+use ourvidz_runtime::{
+    DType, Error, Graph, Target, Tensor, TensorSet, nn, open_safetensors, open_safetensors_except,
+    open_weights, read_safetensors_bytes,
+};
 use safetensors::Dtype;
 
 const STEM: &str = "diffusion_pytorch_model";
@@ -182,6 +185,27 @@ fn integers_are_no_weights() -> Result<()> {
     write(&path, &[("a.weight", Dtype::F64, &[2, 3], zeros)])?;
     let error = refused(open_safetensors(&path))?;
     ensure!(matches!(&error, Error::TensorType { tensor, .. } if tensor == "a.weight"), "{error:?}");
+    Ok(())
+}
+
+/// Repackaged files carry a tokenizer as a tensor of bytes.
+#[test]
+fn bytes_that_are_no_weights_are_read_by_themselves() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("model.safetensors");
+    let pieces = ("pieces", Dtype::U8, &[5][..], b"bytes".to_vec());
+    write(&path, &[&layer(A, 4.0)[..], &[pieces]].concat())?;
+    let error = refused(open_safetensors(&path))?;
+    ensure!(matches!(&error, Error::TensorType { tensor, .. } if tensor == "pieces"), "{error:?}");
+    let set = TensorSet::new("model", open_safetensors_except(&path, &["pieces"])?);
+    ensure!(set.iter().count() == 2);
+    runs(&set, "a", 4.0)?;
+    ensure!(read_safetensors_bytes(&path, "pieces")?.as_deref() == Some(&b"bytes"[..]));
+    ensure!(read_safetensors_bytes(&path, "absent")?.is_none());
+    let whole = fs::read(&path)?;
+    fs::write(&path, &whole[..whole.len() - 1])?;
+    let error = refused(read_safetensors_bytes(&path, "pieces"))?;
+    ensure!(matches!(error, Error::Safetensors { .. }), "{error:?}");
     Ok(())
 }
 

@@ -19,6 +19,7 @@
 //! Field names are those of diffusers' `config.json`, and the tables are those of its `WanRotaryPosEmbed`.
 #![forbid(unsafe_code)]
 
+pub mod checkpoint;
 mod config;
 mod error;
 mod geometry;

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -87,6 +88,67 @@ impl TensorView {
 /// [`Error::Io`], [`Error::Safetensors`] for a damaged or cut file, [`Error::TensorType`] for element types other
 /// than F32, F16, BF16, I64, I32 and BOOL.
 pub fn open_safetensors(path: &Path) -> Result<BTreeMap<String, TensorView>> {
+    open_safetensors_except(path, &[])
+}
+
+/// [`open_safetensors`] without the tensors of these names, which may be of any type: bytes that are no weights.
+///
+/// # Errors
+/// As `open_safetensors`.
+pub fn open_safetensors_except(path: &Path, except: &[&str]) -> Result<BTreeMap<String, TensorView>> {
+    let (real, size, start, metadata) = header(path)?;
+    let file: Arc<Path> = real.into();
+    metadata
+        .tensors()
+        .into_iter()
+        .filter(|(name, _)| !except.contains(&name.as_str()))
+        .map(|(name, info)| {
+            if start + info.data_offsets.1 as u64 > size {
+                return Err(cut(path));
+            }
+            let dtype = dtype_of(info.dtype).ok_or_else(|| Error::TensorType {
+                path: path.to_owned(),
+                tensor: name.clone(),
+                dtype: format!("{:?}", info.dtype),
+            })?;
+            let view = TensorView {
+                file: file.clone(),
+                offset: start + info.data_offsets.0 as u64,
+                dtype,
+                shape: info.shape.clone(),
+                stored_transposed: false,
+            };
+            Ok((name, view))
+        })
+        .collect()
+}
+
+/// The bytes of one tensor of a `.safetensors` file, whatever its type; nothing where there is no such tensor.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::Safetensors`].
+pub fn read_safetensors_bytes(path: &Path, name: &str) -> Result<Option<Vec<u8>>> {
+    let (real, size, start, metadata) = header(path)?;
+    let Some(info) = metadata.info(name) else { return Ok(None) };
+    let (from, to) = (info.data_offsets.0 as u64, info.data_offsets.1 as u64);
+    if to < from || start + to > size {
+        return Err(cut(path));
+    }
+    let mut bytes = vec![0; (to - from) as usize];
+    let file = File::open(real).map_err(Error::io(path, "opening"))?;
+    file.read_exact_at(&mut bytes, start + from).map_err(Error::io(path, "reading"))?;
+    Ok(Some(bytes))
+}
+
+fn cut(path: &Path) -> Error {
+    Error::Safetensors {
+        path: path.to_owned(),
+        source: safetensors::SafeTensorError::MetadataIncompleteBuffer,
+    }
+}
+
+/// The file without links, its size, where the data begins, and what the header says.
+fn header(path: &Path) -> Result<(PathBuf, u64, u64, Metadata)> {
     let real = path.canonicalize().map_err(Error::io(path, "opening"))?;
     let mut file = File::open(&real).map_err(Error::io(path, "opening"))?;
     let size = file.metadata().map_err(Error::io(path, "reading the size"))?.len();
@@ -104,30 +166,7 @@ pub fn open_safetensors(path: &Path) -> Result<BTreeMap<String, TensorView>> {
     file.read_exact(&mut header).map_err(Error::io(path, "reading the header"))?;
     let metadata: Metadata = serde_json::from_slice(&header)
         .map_err(|e| damaged(safetensors::SafeTensorError::InvalidHeaderDeserialization(e)))?;
-    let start = 8 + header_len;
-    let file: Arc<Path> = real.into();
-    metadata
-        .tensors()
-        .into_iter()
-        .map(|(name, info)| {
-            if start + info.data_offsets.1 as u64 > size {
-                return Err(damaged(safetensors::SafeTensorError::MetadataIncompleteBuffer));
-            }
-            let dtype = dtype_of(info.dtype).ok_or_else(|| Error::TensorType {
-                path: path.to_owned(),
-                tensor: name.clone(),
-                dtype: format!("{:?}", info.dtype),
-            })?;
-            let view = TensorView {
-                file: file.clone(),
-                offset: start + info.data_offsets.0 as u64,
-                dtype,
-                shape: info.shape.clone(),
-                stored_transposed: false,
-            };
-            Ok((name, view))
-        })
-        .collect()
+    Ok((real, size, 8 + header_len, metadata))
 }
 
 /// Tensors of a component's folder: `{stem}[.{variant}].safetensors`, or the shards that

@@ -7,6 +7,6 @@ mod torch;
 
 pub(crate) use convert::{Conversion, Layout, cast as cast_bytes, copy_tensor};
 pub use convert::{LoadProgress, WeightCache};
-pub use file::{TensorView, open_safetensors, open_weights};
+pub use file::{TensorView, open_safetensors, open_safetensors_except, open_weights, read_safetensors_bytes};
 pub use tensors::{TensorSet, Weights};
 pub use torch::open_torch;

@@ -70,7 +70,7 @@ impl Umt5Config {
         self.num_heads * self.d_kv
     }
 
-    fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         let refuse = |field: &str, rule: &str, value: String| {
             Err(Runtime::Config { file: FILE.into(), field: field.into(), rule: rule.into(), value }.into())
         };

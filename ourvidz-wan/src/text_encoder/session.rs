@@ -17,7 +17,7 @@ impl TextEncoder {
         TextEncoder { session, config }
     }
 
-    /// Hidden states of a prompt: ids [L] -> [1, L, D], in the type of the session's precision.
+    /// Hidden states of a prompt: ids `[L]` -> [1, L, D], in the type of the session's precision.
     ///
     /// Only the tokens are encoded, without padding. The reference pads to 512, masks the padding out and cuts it off
     /// again: the same numbers for 512 / L times the work.
@@ -39,7 +39,7 @@ impl TextEncoder {
         Ok(self.session.run(&inputs, &["last_hidden_state"])?.remove(0))
     }
 
-    /// [`encode`](Self::encode) with zeros behind the tokens: ids [L] -> [1, `length`, D] in f32.
+    /// [`encode`](Self::encode) with zeros behind the tokens: ids `[L]` -> [1, `length`, D] in f32.
     ///
     /// What the transformer takes as `encoder_hidden_states`, with 512 as `length`.
     ///
