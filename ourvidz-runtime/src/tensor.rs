@@ -1,3 +1,4 @@
+use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
 use crate::{DType, Error, Result};
@@ -84,8 +85,8 @@ impl Tensor {
     pub fn into_f32(self) -> Vec<f32> {
         match self.data {
             Data::F32(data) => data,
-            Data::F16(data) => data.into_iter().map(f32::from).collect(),
-            Data::Bf16(data) => data.into_iter().map(f32::from).collect(),
+            Data::F16(data) => widened(&data),
+            Data::Bf16(data) => widened(&data),
             Data::I64(data) => data.into_iter().map(|n| n as f32).collect(),
             Data::I32(data) => data.into_iter().map(|n| n as f32).collect(),
         }
@@ -127,6 +128,16 @@ impl Tensor {
             |x: f32| if x.fract() == 0.0 { Ok(x as i64) } else { Err(lossy("whole numbers", x.to_string())) };
         self.clone().into_f32().into_iter().map(whole).collect()
     }
+}
+
+/// Whole slices at once: a chunk of a video has tens of millions of numbers.
+fn widened<T>(data: &[T]) -> Vec<f32>
+where
+    [T]: HalfFloatSliceExt,
+{
+    let mut wide = vec![0.0; data.len()];
+    data.convert_to_f32_slice(&mut wide);
+    wide
 }
 
 fn narrow(data: &[i64]) -> Result<Vec<i32>> {

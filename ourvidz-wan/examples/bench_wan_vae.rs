@@ -52,8 +52,8 @@ fn main() -> Result<()> {
         let set = TensorSet::new("vae", open_safetensors(&file)?);
         let models = graphs::vae(&set, &config, VaeOptions { target, dtype: precision.dtype(), kernels })?;
         let start = Instant::now();
-        let mut decoder = VaeDecoder::load(&models, &config, &options, &cache, &mut |_| ())?;
-        let mut encoder = VaeEncoder::load(&models, &config, &options, &cache, &mut |_| ())?;
+        let mut decoder = VaeDecoder::load(&models, &options, &cache, &mut |_| ())?;
+        let mut encoder = VaeEncoder::load(&models, &options, &cache, &mut |_| ())?;
         println!("{kernels:?} {device} {precision}: loading {:.2} s", start.elapsed().as_secs_f64());
         for chunk in &chunks {
             let name = format!("{kernels:?} {device} {precision}, {shape:?} by {chunk}");

@@ -198,8 +198,8 @@ fn load(folder: &str, (target, kernels): (Target, ClipKernels)) -> Result<Vae> {
     let temporary = tempfile::tempdir()?;
     let cache = WeightCache::new(temporary.path());
     let options = SessionOptions { threads: Some(1), ..SessionOptions::default() };
-    let decoder = VaeDecoder::load(&models, &config, &options, &cache, &mut |_| ())?;
-    let encoder = VaeEncoder::load(&models, &config, &options, &cache, &mut |_| ())?;
+    let decoder = VaeDecoder::load(&models, &options, &cache, &mut |_| ())?;
+    let encoder = VaeEncoder::load(&models, &options, &cache, &mut |_| ())?;
     let golden = read(&golden().join(folder).join("golden.safetensors"))?;
     Ok(Vae { decoder, encoder, golden, config, _cache: temporary })
 }

@@ -1,6 +1,6 @@
 use super::{Graph, Value};
 use crate::weights::Layout;
-use crate::{DType, Result, Weights};
+use crate::{Result, Weights};
 
 /// Weights of the checkpoint under other shapes.
 impl Graph {
@@ -25,7 +25,6 @@ impl Graph {
     /// # Errors
     /// As [`Graph::weight`].
     pub(crate) fn weight_tap(&mut self, w: &Weights<'_>, shape: &[usize; 5], step: usize) -> Result<Value> {
-        let dtype: DType = self.dtype;
-        self.weight_as(w, "weight", shape, dtype, Layout::Tap(step))
+        self.weight_as(w, "weight", shape, self.dtype, Layout::Tap(step))
     }
 }

@@ -2,7 +2,7 @@
 //! those are [B, H, W, C], a clip is [F, H, W, C], and every operator on pictures takes its frames as a batch.
 
 use crate::graph::{Attribute, Dim, Graph, Value, show};
-use crate::{DType, Error, Result};
+use crate::{Error, Result};
 
 /// A clip with what lies before it in time, which causal layers look at.
 #[derive(Debug, Clone, Copy)]
@@ -219,7 +219,7 @@ pub(super) fn without_first_axis(g: &mut Graph, x: Value) -> Value {
 }
 
 fn first_axis(g: &mut Graph, op: &str, x: Value, shape: Vec<Dim>) -> Value {
-    let dtype: DType = g.dtype_of(x);
+    let dtype = g.dtype_of(x);
     let axes = g.constant_i64(&[1], &[0]);
     g.operator("", op, &[Some(x), Some(axes)], vec![], (dtype, shape))
 }

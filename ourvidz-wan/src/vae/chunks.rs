@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(split(20, 4), [0..4, 4..8, 8..12, 12..16, 16..20]);
         assert_eq!(split(6, 5), [0..3, 3..6]);
         assert_eq!(split(5, 2), [0..1, 1..3, 3..5]);
-        assert_eq!(split(3, 9), [0..3]);
+        assert_eq!(split(3, 9), [Range { start: 0, end: 3 }]);
         assert_eq!(split(2, 0), [0..1, 1..2]);
         assert!(split(0, 4).is_empty());
     }

@@ -1,6 +1,6 @@
 use std::ops::ControlFlow;
 
-use ourvidz_runtime::{DType, Device, LoadProgress, SessionOptions, Tensor, WeightCache};
+use ourvidz_runtime::{Device, LoadProgress, SessionOptions, Tensor, WeightCache};
 
 use super::chunks::{self, Pair};
 use super::{AutoencoderKLWanConfig, VaeModels};
@@ -21,7 +21,6 @@ impl VaeDecoder {
     /// As [`Session::load`](ourvidz_runtime::Session::load).
     pub fn load(
         models: &VaeModels,
-        config: &AutoencoderKLWanConfig,
         options: &SessionOptions,
         cache: &WeightCache,
         progress: &mut dyn FnMut(LoadProgress<'_>),
@@ -29,7 +28,7 @@ impl VaeDecoder {
         let graphs = [&models.decoder_first, &models.decoder_next];
         let pair = Pair::load(graphs, ["latents", "video"], options, cache, progress)?;
         let chunk = if options.device == Device::Cpu { 1 } else { 4 };
-        Ok(VaeDecoder { pair, config: config.clone(), chunk })
+        Ok(VaeDecoder { pair, config: models.config.clone(), chunk })
     }
 
     /// Latent frames of one run behind the first; default 1 on the processor, else 4. More take more memory. Where
@@ -61,7 +60,8 @@ impl VaeDecoder {
             let part = chunks::cut(&latents, count, h * w, &range);
             let part = Tensor::f32(&[1, z, range.len(), h, w], part).map_err(Error::from)?;
             let video = self.pair.run(&part, range.start == 0, range.end == count)?;
-            let video = video.to_dtype(DType::F32).map_err(Error::from)?;
+            let shape = video.shape().to_vec();
+            let video = Tensor::f32(&shape, video.into_f32()).map_err(Error::from)?;
             if frames(video)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }

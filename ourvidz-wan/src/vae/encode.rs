@@ -19,7 +19,6 @@ impl VaeEncoder {
     /// As [`Session::load`](ourvidz_runtime::Session::load).
     pub fn load(
         models: &VaeModels,
-        config: &AutoencoderKLWanConfig,
         options: &SessionOptions,
         cache: &WeightCache,
         progress: &mut dyn FnMut(LoadProgress<'_>),
@@ -27,7 +26,7 @@ impl VaeEncoder {
         let graphs = [&models.encoder_first, &models.encoder_next];
         let pair = Pair::load(graphs, ["video", "latents"], options, cache, progress)?;
         let chunk = if options.device == Device::Cpu { 1 } else { 4 };
-        Ok(VaeEncoder { pair, config: config.clone(), chunk })
+        Ok(VaeEncoder { pair, config: models.config.clone(), chunk })
     }
 
     /// Latent frames of one run behind the first; default 1 on the processor, else 4. More take more memory. Where
@@ -55,7 +54,7 @@ impl VaeEncoder {
             let rule = format!("of sides that are multiples of {side}");
             return Err(Error::Input { input: "video", rule, value: format!("{w}x{h}") });
         }
-        let each = (h * w).saturating_mul(time * self.config.base_dim * self.config.dim_mult[0]);
+        let each = (h * w).saturating_mul(time * self.config.encoder_dims().get(1).copied().unwrap_or(1));
         let following = chunks::split((frames - 1) / time, chunks::most_frames(self.chunk, each));
         let following = following.into_iter().map(|r| 1 + r.start * time..1 + r.end * time);
         let video = video.clone().into_f32();

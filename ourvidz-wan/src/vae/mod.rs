@@ -32,6 +32,8 @@ pub struct VaeOptions {
 /// The graphs of one VAE. One of each pair begins a video, the other goes on with what that one kept.
 #[derive(Debug)]
 pub struct VaeModels {
+    /// What they were built for.
+    pub config: AutoencoderKLWanConfig,
     /// `latents` [1, z, 1, h, w] -> `video` [1, 3, 1, 8 h, 8 w] and `next_cache.{i}`.
     pub decoder_first: Model,
     /// `latents` [1, z, f, h, w] and `cache.{i}` -> `video` [1, 3, 4 f, 8 h, 8 w] and `next_cache.{i}`.
@@ -61,6 +63,7 @@ pub fn build(tensors: &TensorSet, config: &AutoencoderKLWanConfig, options: VaeO
         Ok(g.finish())
     };
     let models = VaeModels {
+        config: config.clone(),
         decoder_first: graph("vae_decoder_first", true, true)?,
         decoder_next: graph("vae_decoder_next", false, true)?,
         encoder_first: graph("vae_encoder_first", true, false)?,
