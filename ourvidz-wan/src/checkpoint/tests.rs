@@ -288,3 +288,24 @@ fn a_configuration_that_contradicts_the_shapes_is_refused() -> Result<()> {
     }
     Ok(())
 }
+
+/// The graphs read every tensor of a file of torch, its swapped kernel too, on either target.
+#[test]
+fn graphs_are_built_from_the_original_folder() -> Result<()> {
+    use ourvidz_runtime::nn::ClipKernels;
+    use ourvidz_runtime::{Graph, Target};
+    for (target, dtype, precise) in
+        [(Target::Portable, DType::F32, DType::F32), (Target::Cuda, DType::Bf16, DType::F16)]
+    {
+        let c = Checkpoint::open(&source(layout("original")))?;
+        let graph = |name: &str| Graph::new(name, target, dtype);
+        crate::text_encoder::build(&mut graph("text_encoder"), &c.text_encoder, &c.text_encoder_config)?;
+        let (mut conditioning, mut step) = (graph("conditioning"), graph("step"));
+        crate::transformer::build(&mut conditioning, &mut step, &c.transformer, &c.transformer_config)?;
+        for kernels in [ClipKernels::Taps, ClipKernels::ChannelsLast3d] {
+            let options = crate::vae::VaeOptions { target, dtype: precise, kernels };
+            crate::vae::build(&c.vae, &c.vae_config, options)?;
+        }
+    }
+    Ok(())
+}
