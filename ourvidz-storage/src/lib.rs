@@ -25,9 +25,9 @@
 //! jobs, ONNX Runtime.
 #![forbid(unsafe_code)]
 
+mod config;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
-mod config;
 mod error;
 mod http;
 mod keys;
