@@ -117,7 +117,9 @@ impl ConfigFile {
             Ok(file) => Ok(file),
             Err(error) => {
                 // The error's own text quotes the line, which may hold a secret.
-                let line = error.span().map(|span| text[..span.start.min(text.len())].lines().count().max(1));
+                let line = error
+                    .span()
+                    .map(|span| text.bytes().take(span.start).filter(|byte| *byte == b'\n').count() + 1);
                 let place = line.map(|line| format!(" line {line}")).unwrap_or_default();
                 bail!("{}{place}: {}", path.display(), error.message())
             }

@@ -138,7 +138,11 @@ fn what_is_wrong_is_named_with_its_rule() {
         (&[], "queue.max_attempts = 0", "max_attempts: must be at least 1, got 0"),
         (&[], "queue.lease_seconds = -1", "queue.lease_seconds: must be 0 to 604800 seconds, got -1"),
         (&[], "reference.allow_hosts = [\"a b\"]", "reference.allow_hosts"),
-        (&[], "callback.url = \"ftp://x\"", "callback.url: must be an https address"),
+        (
+            &[],
+            "callback.url = \"ftp://x\"",
+            "callback.url in the configuration file: must be an https address",
+        ),
         (&[("OURVIDZ_WEBHOOK_SECRET", "hush")], "", "OURVIDZ_WEBHOOK_SECRET: webhook secret: must be"),
     ];
     for (variables, file, expected) in cases {
