@@ -1,4 +1,4 @@
-//! Every environment variable that configures queues, stores and callbacks. [`docs/CONFIG.md`] lists them with
+//! Every environment variable that configures queues, stores and callbacks. `docs/CONFIG.md` lists them with
 //! the rest.
 
 use std::collections::BTreeMap;
