@@ -90,7 +90,8 @@ proptest! {
         prop_assert_eq!(scheduler.sigmas()[steps], 0.0);
         prop_assert!(scheduler.sigmas().windows(2).all(|pair| pair[0] > pair[1]));
         prop_assert!(scheduler.timesteps().windows(2).all(|pair| pair[0] >= pair[1]));
-        prop_assert!(scheduler.sigmas()[0] > 0.9 && scheduler.timesteps()[0] <= 1000.0);
+        // Shifted twice in f32, level 1 may round up: diffusers has 1000.00012 for flow Euler, 1 step, shift 1.67086.
+        prop_assert!(scheduler.sigmas()[0] > 0.9 && scheduler.timesteps()[0] <= 1000.0 * (1.0 + 1e-6));
     }
 }
 
