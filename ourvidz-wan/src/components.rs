@@ -3,14 +3,13 @@
 use std::path::PathBuf;
 
 use ourvidz_runtime::nn::ClipKernels;
-use ourvidz_runtime::{
-    Device, Graph, LoadProgress, Model, Precision, Session, SessionOptions, WeightCache,
-};
+use ourvidz_runtime::{Device, Graph, LoadProgress, Model, Precision, Session, SessionOptions, WeightCache};
 
 use crate::checkpoint::Checkpoint;
-use crate::graphs::{self, TextEncoder, Transformer, Umt5Config, VaeDecoder, VaeEncoder, VaeModels, VaeOptions};
+use crate::graphs::{
+    self, TextEncoder, Transformer, Umt5Config, VaeDecoder, VaeEncoder, VaeModels, VaeOptions,
+};
 use crate::{Result, WanTransformerConfig};
-
 
 /// A model of the pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

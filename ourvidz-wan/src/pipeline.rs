@@ -13,9 +13,7 @@ use crate::components::{Component, Components};
 use crate::graphs::{ConditioningInputs, Control};
 use crate::reference::{Hold, Kind, LatentShape, Prepared, Reference, ReferenceFrames, cover};
 use crate::rope::check_positions;
-use crate::{
-    Error, PromptEmbeds, Result, Umt5Tokenizer, Video, VideoGeometry, prompt_clean, reference,
-};
+use crate::{Error, PromptEmbeds, Result, Umt5Tokenizer, Video, VideoGeometry, prompt_clean, reference};
 
 /// Tokens of a prompt that the models were trained with.
 const TEXT_TOKENS: usize = 512;
@@ -184,7 +182,9 @@ impl WanPipeline {
             ReferenceFrames::Start(image) => {
                 Kind::Hold(Hold { first: Some(first(encoder, image)?), last: None })
             }
-            ReferenceFrames::End(image) => Kind::Hold(Hold { first: None, last: Some(last(encoder, image)?) }),
+            ReferenceFrames::End(image) => {
+                Kind::Hold(Hold { first: None, last: Some(last(encoder, image)?) })
+            }
             ReferenceFrames::Both { start, end } => {
                 let (first, last) = (first(encoder, start)?, last(encoder, end)?);
                 Kind::Hold(Hold { first: Some(first), last: Some(last) })

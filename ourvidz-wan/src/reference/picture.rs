@@ -44,7 +44,8 @@ pub(super) fn upon_white(image: &RgbImage, width: usize, height: usize) -> Vec<f
     let pixels = image.as_raw();
     let mut canvas = vec![1.0; 3 * height * width];
     for (channel, plane) in canvas.chunks_exact_mut(height * width).enumerate() {
-        let at = |row: usize, column: usize| f32::from(pixels[(row * w + column) * 3 + channel]) / 127.5 - 1.0;
+        let at =
+            |row: usize, column: usize| f32::from(pixels[(row * w + column) * 3 + channel]) / 127.5 - 1.0;
         for (y, &(y0, y1, fy)) in rows.iter().enumerate() {
             for (x, &(x0, x1, fx)) in columns.iter().enumerate() {
                 let above = at(y0, x0) * (1.0 - fx) + at(y0, x1) * fx;

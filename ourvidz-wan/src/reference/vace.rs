@@ -46,7 +46,7 @@ pub(crate) fn control(
     let reactive = encoder.encode(&masked(true)?)?;
     let &[_, z, latent_frames, h, w] = inactive.shape() else { return Ok(inactive) };
     let mask = latent_mask(&mask, latent_frames, h * w);
-    let mut parts = vec![inactive.into_f32(), reactive.into_f32(), mask];
+    let mut parts = [inactive.into_f32(), reactive.into_f32(), mask];
     let mut all_frames = latent_frames;
     if let Some(image) = single {
         let canvas = Tensor::f32(&[1, 3, 1, height, width], upon_white(image, width, height))?;
