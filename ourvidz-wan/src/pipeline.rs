@@ -322,6 +322,17 @@ impl WanPipeline {
         self.components.settings.vae_precision
     }
 
+    /// The model as Wan-AI names its tasks: `t2v-1.3B`, `vace-14B`; a transformer of another width than the published
+    /// ones has its width for a size, e.g. `t2v-d24`.
+    pub fn task(&self) -> String {
+        let kind = if self.is_vace() { "vace" } else { "t2v" };
+        match self.components.transformer_config().inner_dim() {
+            1536 => format!("{kind}-1.3B"),
+            5120 => format!("{kind}-14B"),
+            width => format!("{kind}-d{width}"),
+        }
+    }
+
     /// Whether the checkpoint takes control latents (VACE).
     pub fn is_vace(&self) -> bool {
         self.components.transformer_config().is_vace()
