@@ -103,6 +103,6 @@ pub(crate) struct VideoOptions {
     #[arg(long, value_name = "FILE.safetensors")]
     pub(crate) dump: Option<PathBuf>,
     /// An .mp4, a .png for one frame, or a folder for frames as PNG [default: video.mp4; image.png for one frame]
-    #[arg(short, long, alias = "save_file", visible_alias = "output", value_name = "OUT")]
+    #[arg(short = 'o', long, alias = "save_file", visible_alias = "output", value_name = "OUT")]
     pub(crate) save_file: Option<PathBuf>,
 }
