@@ -31,7 +31,6 @@ fn state_goes_from_run_to_run() -> Result<()> {
         outputs: &["half"],
         keep: &["next_state"],
         ..KeepingRun::default()
-        release: false,
     };
     let (half, first) = session.run_keeping(begin)?;
     ensure!(half == [numbers(&[0.5, 1.0])?], "{half:?}");
