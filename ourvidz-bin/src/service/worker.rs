@@ -3,9 +3,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use ourvidz_core::job::Family;
-use ourvidz_queue::worker::{
-    CallbackHint, Deadlines, Handled, Outcome, Shutdown, Worker, WorkerEvent, WorkerOptions,
-};
+use ourvidz_queue::worker::{CallbackHint, Handled, Outcome, Shutdown, Worker, WorkerEvent, WorkerOptions};
 use ourvidz_queue::{Backend, QueueName, WorkerId};
 use ourvidz_storage::Storage;
 use serde_json::json;
@@ -111,7 +109,8 @@ impl Work<'_> {
                 let reference = &settings.reference;
                 let references = References::new(storage, &reference.allow_hosts, reference.on_error.value)?;
                 let model = WanModelOptions { model: model.clone(), wan: wan.clone() };
-                let mut handler = WanHandler::new(model, rng, store, references);
+                let handler = WanHandler::new(model, rng, store, references);
+                let mut handler = handler.with_default_fps(settings.wan.default_fps.value);
                 handler.load().map_err(Failure::into_error)?;
                 Ok(handler)
             })?,
@@ -135,7 +134,7 @@ fn worker_options(family: Family, settings: &Settings) -> WorkerOptions {
         retry,
         callbacks: settings.callback.as_ref().map(|callback| callback.format.value),
         send_processing: settings.callback.as_ref().is_some_and(|callback| callback.processing.value),
-        deadlines: Deadlines { sdxl: settings.worker.sdxl_deadline.value, ..Deadlines::default() },
+        deadlines: settings.worker.deadlines,
         stall_timeout: settings.worker.stall.value,
         grace: settings.worker.grace.value,
         journal: Some(settings.data_dir.value.join("journal")),

@@ -34,8 +34,12 @@ pub(crate) struct WanHandler {
     rng: NoiseSource,
     store: Store,
     references: References,
+    default_fps: u32,
     pipeline: Option<WanPipeline>,
 }
+
+/// The rate the model was trained at.
+pub(crate) const DEFAULT_FPS: u32 = 16;
 
 /// What a run made, before it is a file.
 struct Run {
@@ -54,7 +58,12 @@ impl WanHandler {
         store: Store,
         references: References,
     ) -> Self {
-        Self { model, rng, store, references, pipeline: None }
+        Self { model, rng, store, references, default_fps: DEFAULT_FPS, pipeline: None }
+    }
+
+    /// Frames per second of jobs that name no rate.
+    pub(crate) fn with_default_fps(self, default_fps: u32) -> Self {
+        Self { default_fps, ..self }
     }
 
     /// Loads the model, if it is not.
@@ -120,8 +129,8 @@ impl JobHandler for WanHandler {
             return Err(JobFailure::permanent(ErrorCode::Model, text));
         }
         let seed = wan_job.seed.unwrap_or_else(ourvidz_wan::random_seed);
-        let mut metadata = WanMetadata::new(job, wan_job, seed);
-        let request = request::request(wan_job, seed, self.rng);
+        let mut metadata = WanMetadata::new(job, wan_job, seed, self.default_fps);
+        let request = request::request(wan_job, seed, self.rng, self.default_fps);
         request.validate()?;
         control.stage(Stage::Fetching)?;
         let fetched = self.references.fetch(job, wan_job, &self.store, control)?;
