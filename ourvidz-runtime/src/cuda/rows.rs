@@ -84,12 +84,14 @@ impl Rows {
 pub(super) unsafe fn elementwise(
     run: &DeviceRun<'_>,
     (name, code): (&str, &str),
+    flags: &[(&str, i64)],
     mut arguments: Vec<Argument>,
 ) -> Result<(), String> {
     let Some(y) = run.outputs.first() else { return Err("has no output".into()) };
     let (rows, width) = (y.rows(), y.width());
     let pack = pack(run.dtype, [width, width]);
-    let macros = [("TYPE", type_number(run.dtype)), ("WIDTH", width as i64), ("PACK", pack as i64)];
+    let mut macros = vec![("TYPE", type_number(run.dtype)), ("WIDTH", width as i64), ("PACK", pack as i64)];
+    macros.extend(flags);
     let kernel = run.context.kernel(&Source { name, code: &[TYPES, code], macros: &macros })?;
     let packs = rows * (width / pack);
     arguments.push(Argument::Count(packs as i64));
@@ -98,7 +100,7 @@ pub(super) unsafe fn elementwise(
 }
 
 /// The most numbers of 16 bytes that divide both.
-fn pack(dtype: DType, [width, group]: [usize; 2]) -> usize {
+pub(super) fn pack(dtype: DType, [width, group]: [usize; 2]) -> usize {
     let mut pack = 16 / dtype.size();
     while pack > 1 && (!width.is_multiple_of(pack) || !group.is_multiple_of(pack)) {
         pack /= 2;
