@@ -1,7 +1,10 @@
-/// What can be wrong with the input of this crate. The same input fails again.
+/// What can go wrong in this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// The checkpoint, the device or ONNX Runtime.
+    #[error(transparent)]
+    Runtime(#[from] ourvidz_runtime::Error),
     /// `tokenizer_config.json` is not JSON, or a field has the wrong type.
     #[error("tokenizer_config.json cannot be read")]
     Json {

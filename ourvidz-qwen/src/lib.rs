@@ -21,9 +21,12 @@
 #![forbid(unsafe_code)]
 
 mod chat;
+mod decoder;
 mod error;
+pub mod graphs;
 mod sampler;
 
 pub use chat::{ChatTemplate, Message, Role};
+pub use decoder::QwenConfig;
 pub use error::{Error, Result};
 pub use sampler::Sampling;

@@ -1,0 +1,3 @@
+//! The models by themselves, for building, inspecting and measuring them without a pipeline.
+
+pub use crate::decoder::{DecoderOptions, Matrices, Output as DecoderOutput, QwenConfig, build as decoder};
