@@ -45,6 +45,32 @@ pub enum Error {
         /// What was given.
         value: f64,
     },
+    /// A field of a request is outside its rule.
+    #[error("{field} must be {rule}, got {value}")]
+    Request {
+        /// The field's name.
+        field: &'static str,
+        /// The rule.
+        rule: String,
+        /// What was given.
+        value: String,
+    },
+    /// Tokens that the model cannot take.
+    #[error("tokens must be {rule}, got {value}")]
+    Tokens {
+        /// What they must be.
+        rule: String,
+        /// What they are.
+        value: String,
+    },
+    /// `tokenizer.json` is damaged, or a text cannot be split.
+    #[error("tokenizer of {path}: {reason}")]
+    Tokenizer {
+        /// The file.
+        path: String,
+        /// What the tokenizer said.
+        reason: String,
+    },
     /// There is no token to choose: no logits, or none above negative infinity.
     #[error("no token can be chosen from {count} logits")]
     NothingToChoose {
@@ -67,6 +93,14 @@ pub enum Error {
         /// How many logits there are.
         vocabulary: usize,
     },
+}
+
+impl Error {
+    /// True where the same request may succeed later: only what the machine did, never what was asked.
+    pub fn retryable(&self) -> bool {
+        use ourvidz_runtime::Error as Runtime;
+        matches!(self, Error::Runtime(Runtime::Session { .. } | Runtime::Io { .. }))
+    }
 }
 
 /// Result of this crate.

@@ -23,10 +23,12 @@
 mod chat;
 mod decoder;
 mod error;
+mod generate;
 pub mod graphs;
 mod sampler;
 
 pub use chat::{ChatTemplate, Message, Role};
 pub use decoder::QwenConfig;
 pub use error::{Error, Result};
+pub use generate::{Choice, FinishReason, GenerateOptions, Generated, LanguageModel, Loop};
 pub use sampler::Sampling;

@@ -3,6 +3,7 @@
 mod attention;
 mod config;
 mod head;
+mod session;
 
 use ourvidz_runtime::{DType, Graph, TensorSet, Value, Weights, nn};
 
@@ -10,6 +11,7 @@ use crate::Result;
 use attention::Attention;
 
 pub use config::QwenConfig;
+pub use session::Decoder;
 
 /// What the matrices of the linear layers are stored as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -134,4 +136,9 @@ fn linear(g: &mut Graph, w: &Weights<'_>, x: Value, out: usize, matrices: Matric
 /// Names of the cache's tensors of layer `i`, before and after a run: keys, then values.
 pub(crate) fn cache_names(i: usize) -> [(String, String); 2] {
     ["key", "value"].map(|part| (format!("past.{i}.{part}"), format!("present.{i}.{part}")))
+}
+
+/// The highest logits that a recorded step gives: more than any `top_k` in use, with room for penalties.
+pub(crate) fn top(config: &QwenConfig) -> usize {
+    256.min(config.vocab_size)
 }
