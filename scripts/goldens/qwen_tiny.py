@@ -146,7 +146,7 @@ def golden(folder: Path, model, tokenizer, int4: bool) -> None:
         step = model(token.view(1, 1), past_key_values=cache, use_cache=True)
         logits.append(step.logits[0, -1])
         token = logits[-1].argmax()
-    whole = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=STEPS, do_sample=False, eos_token_id=None, pad_token_id=0)
+    whole = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=STEPS, do_sample=False, repetition_penalty=1.0, eos_token_id=None, pad_token_id=0)
     assert whole[0, ids.shape[1] :].tolist() == decoded
     assert not set(decoded) & {VOCABULARY, VOCABULARY + 1, VOCABULARY + 2}, decoded
     tensors = {
