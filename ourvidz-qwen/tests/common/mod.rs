@@ -11,34 +11,34 @@ use ourvidz_runtime::{
 };
 use safetensors::SafeTensors;
 
-pub const MODELS: [&str; 3] = ["qwen2_tied", "qwen2_untied", "qwen3"];
-pub const CAPACITY: usize = 96;
+pub(crate) const MODELS: [&str; 3] = ["qwen2_tied", "qwen2_untied", "qwen3"];
+pub(crate) const CAPACITY: usize = 96;
 
-pub fn folder(model: &str) -> PathBuf {
+pub(crate) fn folder(model: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/qwen").join(model)
 }
 
-pub struct Golden(Vec<u8>);
+pub(crate) struct Golden(Vec<u8>);
 
 impl Golden {
-    pub fn open(model: &str) -> Result<Golden> {
+    pub(crate) fn open(model: &str) -> Result<Golden> {
         Ok(Golden(std::fs::read(folder(model).join("golden.safetensors"))?))
     }
 
-    pub fn ids(&self, name: &str) -> Result<Vec<u32>> {
+    pub(crate) fn ids(&self, name: &str) -> Result<Vec<u32>> {
         let file = SafeTensors::deserialize(&self.0)?;
         let ids = file.tensor(name)?;
         Ok(ids.data().as_chunks::<8>().0.iter().map(|b| i64::from_le_bytes(*b) as u32).collect())
     }
 
-    pub fn floats(&self, name: &str) -> Result<Vec<f32>> {
+    pub(crate) fn floats(&self, name: &str) -> Result<Vec<f32>> {
         let file = SafeTensors::deserialize(&self.0)?;
         let numbers = file.tensor(name)?;
         Ok(numbers.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
     }
 }
 
-pub fn config(model: &str) -> Result<QwenConfig> {
+pub(crate) fn config(model: &str) -> Result<QwenConfig> {
     Ok(QwenConfig::from_json(&std::fs::read_to_string(folder(model).join("config.json"))?)?)
 }
 
@@ -54,7 +54,7 @@ fn session(model: &str, target: Target, options: &DecoderOptions) -> Result<(Ses
     Ok((session, config))
 }
 
-pub fn decoder(model: &str, target: Target, matrices: Matrices) -> Result<Decoder> {
+pub(crate) fn decoder(model: &str, target: Target, matrices: Matrices) -> Result<Decoder> {
     let top = (target == Target::Cuda).then_some(256);
     let options = DecoderOptions { output: DecoderOutput::Logits { top }, capacity: CAPACITY, matrices };
     let (session, config) = session(model, target, &options)?;
@@ -62,7 +62,7 @@ pub fn decoder(model: &str, target: Target, matrices: Matrices) -> Result<Decode
 }
 
 /// The hidden states [L, D] of one text, with four tokens of padding behind it that must not matter.
-pub fn hidden_states(model: &str, target: Target, prompt: &[u32]) -> Result<Vec<f32>> {
+pub(crate) fn hidden_states(model: &str, target: Target, prompt: &[u32]) -> Result<Vec<f32>> {
     let matrices = Matrices::Float;
     let options = DecoderOptions { output: DecoderOutput::HiddenStates, capacity: CAPACITY, matrices };
     let (mut session, config) = session(model, target, &options)?;
@@ -87,7 +87,7 @@ pub fn hidden_states(model: &str, target: Target, prompt: &[u32]) -> Result<Vec<
 }
 
 /// Relative L2 error of whole arrays.
-pub fn error(found: &[f32], expected: &[f32]) -> f64 {
+pub(crate) fn error(found: &[f32], expected: &[f32]) -> f64 {
     assert_eq!(found.len(), expected.len());
     let square = |x: f64| x * x;
     let difference: f64 =
