@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+pub(crate) const SDXL_MODEL: &str = "OURVIDZ_SDXL_MODEL";
+pub(crate) const WAN_MODEL: &str = "OURVIDZ_WAN_MODEL";
 pub(crate) const CONFIG: &str = "OURVIDZ_CONFIG";
 pub(crate) const DATA_DIR: &str = "OURVIDZ_DATA_DIR";
 pub(crate) const QUEUE_URL: &str = "OURVIDZ_QUEUE_URL";
