@@ -20,6 +20,7 @@
 //! where they lie. [`graph`], [`nn`] and [`weights`] know nothing of ONNX Runtime; [`Session`] and [`Device`] know
 //! nothing of layers.
 
+mod cuda;
 mod device;
 mod dtype;
 mod error;

@@ -13,7 +13,7 @@ use ort::value::{DynTensor, DynValue, TensorElementType};
 use crate::graph::Model;
 use crate::tensor::Data;
 use crate::weights::{LoadProgress, WeightCache};
-use crate::{DType, Device, Error, Precision, Result, Tensor, library};
+use crate::{DType, Device, Error, Precision, Result, Tensor, cuda, library};
 
 pub use bound::{Bound, DeviceTensor};
 pub use buffers::Buffers;
@@ -59,7 +59,10 @@ pub struct Session {
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session").field("name", &self.name).field("device", &self.device).finish_non_exhaustive()
+        f.debug_struct("Session")
+            .field("name", &self.name)
+            .field("device", &self.device)
+            .finish_non_exhaustive()
     }
 }
 
@@ -82,6 +85,13 @@ impl Session {
         progress: &mut dyn FnMut(LoadProgress<'_>),
     ) -> Result<Session> {
         let mut builder = builder(model.name(), options)?;
+        if model.uses(cuda::DOMAIN) {
+            if let Device::Cuda(_) = options.device {
+                cuda::check(options.device)?;
+            }
+            let failed = || Error::session(format!("registering operators for {}", model.name()));
+            builder = builder.with_operators(cuda::operators()?).map_err(failed())?;
+        }
         let prepared = model.prepare(cache, progress)?;
         let what = format!("loading {} on {}", model.name(), options.device);
         if let Some(folder) = &prepared.folder {

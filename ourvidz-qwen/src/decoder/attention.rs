@@ -164,7 +164,7 @@ impl<'a> Attention<'a> {
             ("do_rotary", Attribute::Int(1)),
         ];
         let like = (dtype, g.shape(q).to_vec());
-        let outputs = vec![Some(like), Some((dtype, cache.clone())), Some((dtype, cache))];
+        let outputs = [like, (dtype, cache.clone()), (dtype, cache)];
         let outputs =
             g.operator_with_outputs("com.microsoft", "GroupQueryAttention", &inputs, attributes, outputs);
         if self.cached {

@@ -25,7 +25,7 @@ pub(super) fn logits(
     shape[2] = Dim::from(top);
     let count = g.constant_i64(&[1], &[top as i64]);
     let attributes = ["axis", "largest", "sorted"].into_iter().zip([-1, 1, 1].map(Attribute::Int)).collect();
-    let outputs = vec![Some((DType::F32, shape.clone())), Some((DType::I64, shape))];
+    let outputs = [(DType::F32, shape.clone()), (DType::I64, shape)];
     let outputs = g.operator_with_outputs("", "TopK", &[Some(logits), Some(count)], attributes, outputs);
     g.output("top_logits", outputs[0]);
     g.output("top_tokens", outputs[1]);
