@@ -96,6 +96,21 @@ pub enum Error {
 }
 
 impl Error {
+    /// True where the request, its flags or its files are at fault: the same one fails again.
+    pub fn is_request(&self) -> bool {
+        use ourvidz_runtime::Error as Runtime;
+        match self {
+            Error::Runtime(error) => matches!(error, Runtime::Invalid { .. } | Runtime::NotFound { .. }),
+            Error::Request { .. }
+            | Error::Tokens { .. }
+            | Error::Sampling { .. }
+            | Error::Message { .. }
+            | Error::NoMessages
+            | Error::NoTemplate => true,
+            _ => false,
+        }
+    }
+
     /// True where the same request may succeed later: only what the machine did, never what was asked.
     pub fn retryable(&self) -> bool {
         use ourvidz_runtime::Error as Runtime;

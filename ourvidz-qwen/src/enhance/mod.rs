@@ -54,7 +54,11 @@ impl EnhancePrompt {
         }
     }
 
-    fn validate(&self) -> Result<()> {
+    /// Checks the fields.
+    ///
+    /// # Errors
+    /// [`Error::Request`], [`Error::Sampling`] by the field's name.
+    pub fn validate(&self) -> Result<()> {
         let refuse = |field, rule: &str, value: &str| {
             Err(Error::Request { field, rule: rule.into(), value: value.into() })
         };

@@ -132,6 +132,20 @@ pub enum FinishReason {
     Deadline,
 }
 
+impl FinishReason {
+    /// `stop_token`, `stop_text`, `max_new_tokens`, `capacity`, `cancelled` or `deadline`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            FinishReason::StopToken => "stop_token",
+            FinishReason::StopText => "stop_text",
+            FinishReason::MaxNewTokens => "max_new_tokens",
+            FinishReason::Capacity => "capacity",
+            FinishReason::Cancelled => "cancelled",
+            FinishReason::Deadline => "deadline",
+        }
+    }
+}
+
 /// An answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Generated {
