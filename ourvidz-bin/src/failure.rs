@@ -53,6 +53,10 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
             let first = first.trim_start_matches("error: ").split_whitespace().collect::<Vec<_>>().join(" ");
             return Failure::Arguments(anyhow::anyhow!("{first}; see --help"));
         }
+        if let Some(qwen) = error.downcast_ref::<ourvidz_qwen::Error>() {
+            let asked = qwen.is_request();
+            return if asked { Failure::Arguments(error) } else { Failure::Failed(error) };
+        }
         let (sdxl, wan) =
             (error.downcast_ref::<ourvidz_sdxl::Error>(), error.downcast_ref::<ourvidz_wan::Error>());
         let asked = match (sdxl, wan) {

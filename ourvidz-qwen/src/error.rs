@@ -1,7 +1,10 @@
-/// What can be wrong with the input of this crate. The same input fails again.
+/// What can go wrong in this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// The checkpoint, the device or ONNX Runtime.
+    #[error(transparent)]
+    Runtime(#[from] ourvidz_runtime::Error),
     /// `tokenizer_config.json` is not JSON, or a field has the wrong type.
     #[error("tokenizer_config.json cannot be read")]
     Json {
@@ -42,6 +45,32 @@ pub enum Error {
         /// What was given.
         value: f64,
     },
+    /// A field of a request is outside its rule.
+    #[error("{field} must be {rule}, got {value}")]
+    Request {
+        /// The field's name.
+        field: &'static str,
+        /// The rule.
+        rule: String,
+        /// What was given.
+        value: String,
+    },
+    /// Tokens that the model cannot take.
+    #[error("tokens must be {rule}, got {value}")]
+    Tokens {
+        /// What they must be.
+        rule: String,
+        /// What they are.
+        value: String,
+    },
+    /// `tokenizer.json` is damaged, or a text cannot be split.
+    #[error("tokenizer of {path}: {reason}")]
+    Tokenizer {
+        /// The file.
+        path: String,
+        /// What the tokenizer said.
+        reason: String,
+    },
     /// There is no token to choose: no logits, or none above negative infinity.
     #[error("no token can be chosen from {count} logits")]
     NothingToChoose {
@@ -64,6 +93,29 @@ pub enum Error {
         /// How many logits there are.
         vocabulary: usize,
     },
+}
+
+impl Error {
+    /// True where the request, its flags or its files are at fault: the same one fails again.
+    pub fn is_request(&self) -> bool {
+        use ourvidz_runtime::Error as Runtime;
+        match self {
+            Error::Runtime(error) => matches!(error, Runtime::Invalid { .. } | Runtime::NotFound { .. }),
+            Error::Request { .. }
+            | Error::Tokens { .. }
+            | Error::Sampling { .. }
+            | Error::Message { .. }
+            | Error::NoMessages
+            | Error::NoTemplate => true,
+            _ => false,
+        }
+    }
+
+    /// True where the same request may succeed later: only what the machine did, never what was asked.
+    pub fn retryable(&self) -> bool {
+        use ourvidz_runtime::Error as Runtime;
+        matches!(self, Error::Runtime(Runtime::Session { .. } | Runtime::Io { .. }))
+    }
 }
 
 /// Result of this crate.

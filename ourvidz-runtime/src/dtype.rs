@@ -18,6 +18,8 @@ pub enum DType {
     I32,
     /// Truth value, one byte.
     Bool,
+    /// Byte: packed numbers of quantised matrices.
+    U8,
 }
 
 impl DType {
@@ -27,7 +29,7 @@ impl DType {
             DType::F32 | DType::I32 => 4,
             DType::F16 | DType::Bf16 => 2,
             DType::I64 => 8,
-            DType::Bool => 1,
+            DType::Bool | DType::U8 => 1,
         }
     }
 
@@ -35,6 +37,7 @@ impl DType {
     pub(crate) const fn onnx(self) -> i32 {
         match self {
             DType::F32 => 1,
+            DType::U8 => 2,
             DType::I32 => 6,
             DType::I64 => 7,
             DType::Bool => 9,
@@ -51,6 +54,7 @@ impl DType {
             DType::I64 => "I64",
             DType::I32 => "I32",
             DType::Bool => "BOOL",
+            DType::U8 => "U8",
         }
     }
 

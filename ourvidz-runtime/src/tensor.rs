@@ -118,7 +118,7 @@ impl Tensor {
             (DType::F32, _) => Data::F32(self.clone().into_f32()),
             (DType::F16, _) => Data::F16(self.clone().into_f32().into_iter().map(f16::from_f32).collect()),
             (DType::Bf16, _) => Data::Bf16(self.clone().into_f32().into_iter().map(bf16::from_f32).collect()),
-            (DType::Bool, _) => return Err(lossy("truth values", "numbers".into())),
+            (DType::Bool | DType::U8, _) => return Err(lossy(to.safetensors(), "numbers".into())),
         };
         Ok(Tensor { shape: self.shape.clone(), data })
     }

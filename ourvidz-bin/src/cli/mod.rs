@@ -6,9 +6,11 @@ use ourvidz_sdxl::{Device, NoiseSource, Precision};
 use crate::failure::Failure;
 use crate::setup::SetupOptions;
 
+mod qwen;
 mod service;
 mod video;
 
+pub(crate) use qwen::{ChatOptions, CompleteOptions, EnhanceOptions, QwenModelOptions, Style};
 pub(crate) use service::{
     ConfigArguments, ConfigCommand, OutboxArguments, OutboxCommand, QueueArguments, QueueCommand,
     ServiceOptions, SubmitOptions, WorkerArguments, WorkerFamily, WorkerOptions,
@@ -33,6 +35,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: Generate,
     },
+    /// Make a short prompt a detailed one
+    Enhance(EnhanceOptions),
+    /// Talk with a language model, line by line
+    Chat(ChatOptions),
+    /// Continue a text with a language model
+    Complete(CompleteOptions),
     /// Run one job from a file: generate, store, print the callback's body
     RunJob(RunJobOptions),
     /// Put a job into its queue

@@ -1,10 +1,16 @@
 //! One file per command.
 
+mod chat;
+mod complete;
+mod enhance;
 mod export;
 mod generate_image;
 mod generate_video;
 mod run_job;
 
+pub(crate) use chat::chat;
+pub(crate) use complete::complete;
+pub(crate) use enhance::enhance;
 pub(crate) use export::export;
 pub(crate) use generate_image::generate_image;
 pub(crate) use generate_video::generate_video;

@@ -2,6 +2,7 @@
 
 mod model;
 mod ops;
+mod outputs;
 mod proto;
 mod shape;
 mod split;

@@ -40,6 +40,28 @@ pub fn linear_without_bias(g: &mut Graph, w: &Weights<'_>, x: Value, out: usize)
     matmul_transposed(g, x, weight, out)
 }
 
+/// [`linear_without_bias`] with `weight` [out, in] quantised while it is loaded: four bits a number, a scale for each
+/// 32 of a row. `MatMulNBits` of ONNX Runtime on every target: standard ONNX has no such product.
+///
+/// # Errors
+/// Missing or wrongly shaped weights; rows that are no multiple of 32.
+pub fn linear_int4(g: &mut Graph, w: &Weights<'_>, x: Value, out: usize) -> Result<Value> {
+    let input = g.fixed(x, -1)?;
+    let [packed, scales] = g.weight_int4(w, out, input)?;
+    let mut shape = g.shape(x).to_vec();
+    shape.pop();
+    shape.push(out.into());
+    let attributes = vec![
+        ("K", Attribute::Int(input as i64)),
+        ("N", Attribute::Int(out as i64)),
+        ("bits", Attribute::Int(4)),
+        ("block_size", Attribute::Int(32)),
+    ];
+    let output = (g.dtype_of(x), shape);
+    let inputs = [Some(x), Some(packed), Some(scales)];
+    Ok(g.operator("com.microsoft", "MatMulNBits", &inputs, attributes, output))
+}
+
 /// x: [..., D_in] in f32 -> [..., `out`] in f32, with a bias, whatever the graph's data type. Reads `weight` [out, in]
 /// and `bias` `[out]`. For the few numbers that steer a model and cost nothing.
 ///

@@ -50,3 +50,28 @@ pub(super) fn check_tables(g: &Graph, x: Value, cos: Value, sin: Value, num_head
     }
     Ok(width)
 }
+
+/// Rotates each number of a head's first half with its counterpart in the second: x [B, L, N, H] -> [B, L, N, H].
+///
+/// cos, sin: [L, H / 2] in x's type, the same for every head. Numbers i and i + H / 2 of a head become
+/// `x0 cos - x1 sin` and `x0 sin + x1 cos`: `apply_rotary_pos_emb` of transformers. Standard ONNX on every target.
+///
+/// # Errors
+/// [`Error::Shape`] where the tables do not fit the heads.
+pub fn rotary_halves(g: &mut Graph, x: Value, cos: Value, sin: Value) -> Result<Value> {
+    let (width, half) = (g.fixed(x, -1)?, g.fixed(cos, -1)?);
+    if width != 2 * half || g.shape(x).len() != 4 || g.shape(cos) != g.shape(sin) {
+        let rule = format!("x must be [B, L, N, H] and tables [L, {width} / 2]");
+        return Err(Error::shape("RotaryEmbedding", rule, show(g.shape(cos))));
+    }
+    let table = |g: &mut Graph, table: Value| {
+        let shape = vec![g.shape(table)[0].clone(), Dim::Fixed(1), half.into()];
+        g.reshape(table, &[0, 1, half as i64], shape) // [L, 1, H / 2]
+    };
+    let (cos, sin) = (table(g, cos)?, table(g, sin)?);
+    let (x0, x1) = (g.slice(x, 3, 0, half)?, g.slice(x, 3, half, width)?);
+    let (x0_cos, x1_sin) = (g.mul(x0, cos)?, g.mul(x1, sin)?);
+    let (x0_sin, x1_cos) = (g.mul(x0, sin)?, g.mul(x1, cos)?);
+    let (y0, y1) = (g.sub(x0_cos, x1_sin)?, g.add(x0_sin, x1_cos)?);
+    g.concat(&[y0, y1], 3)
+}

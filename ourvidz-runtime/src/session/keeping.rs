@@ -39,8 +39,9 @@ impl Session {
             self.set_on_device(&mut bound, name, tensor)?;
         }
         let what = format!("running {} on {}", self.name, self.device);
-        let options = run_options(self.device, run.release).map_err(Error::session(&what))?;
-        let ran = self.inner.run_binding_with_options(&bound.binding, &options);
+        let releasing = releasing(self.device, run.release).map_err(Error::session(&what))?;
+        let options = releasing.as_ref().unwrap_or(&self.plain);
+        let ran = self.inner.run_binding_with_options(&bound.binding, options);
         let mut values = ran.map_err(Error::session(&what))?;
         bound.binding.synchronize_outputs().map_err(Error::session(&what))?;
         let host = run.outputs.iter().map(|name| from_ort(&values[*name], &what)).collect::<Result<_>>()?;
@@ -55,10 +56,11 @@ impl Session {
     }
 }
 
-fn run_options(device: Device, release: bool) -> ort::Result<RunOptions> {
+/// Options of a run after which the device has its memory back.
+fn releasing(device: Device, release: bool) -> ort::Result<Option<RunOptions>> {
+    let (Device::Cuda(id), true) = (device, release) else { return Ok(None) };
     let mut options = RunOptions::new()?;
-    if let (Device::Cuda(id), true) = (device, release) {
-        options.set("memory.enable_memory_arena_shrinkage", format!("gpu:{id}"))?;
-    }
-    Ok(options)
+    options.set("gpu_graph_id", "-1")?;
+    options.set("memory.enable_memory_arena_shrinkage", format!("gpu:{id}"))?;
+    Ok(Some(options))
 }

@@ -9,6 +9,7 @@ use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use sha2::{Digest, Sha256};
 
+use super::int4;
 use crate::{DType, Error, Result, TensorView};
 
 /// Order of a weight's axes.
@@ -22,6 +23,8 @@ pub(crate) enum Layout {
     Tap(usize),
     /// Matrices [out, in] -> [in, out].
     Transposed,
+    /// Part of a matrix of four-bit integers, whose scales are of this type.
+    Int4(int4::Part, DType),
 }
 
 /// A tensor that the graph wants otherwise than the checkpoint stores it.
@@ -46,6 +49,8 @@ impl Conversion {
                 vec![*o, *h, *w, *i]
             }
             (Layout::Transposed, [a, b]) => vec![*b, *a],
+            (Layout::Int4(int4::Part::Packed, _), [n, k]) => vec![*n, k / int4::BLOCK, int4::BLOCK / 2],
+            (Layout::Int4(int4::Part::Scales, _), [n, k]) => vec![n * k / int4::BLOCK],
             _ => s.clone(),
         }
     }
@@ -141,7 +146,12 @@ pub(crate) fn copy_tensor(conversion: &Conversion, path: &Path, out: &mut impl W
     const CHUNK: usize = 4 << 20;
     let view = &conversion.view;
     let file = File::open(&view.file).map_err(Error::io(&*view.file, "opening"))?;
-    let chunk = if conversion.layout == Layout::AsStored { CHUNK } else { view.len().max(1) as usize };
+    let chunk = match conversion.layout {
+        Layout::AsStored => CHUNK,
+        // Blocks are cut nowhere, and every thread has enough to do.
+        Layout::Int4(..) => 16 * CHUNK,
+        _ => view.len().max(1) as usize,
+    };
     let mut at = 0;
     let mut bytes = Vec::new();
     while at < view.len() {
@@ -149,7 +159,13 @@ pub(crate) fn copy_tensor(conversion: &Conversion, path: &Path, out: &mut impl W
         bytes.resize(n, 0);
         file.read_exact_at(&mut bytes, view.offset + at).map_err(Error::io(&*view.file, "reading"))?;
         let moved = rearrange(&bytes, conversion);
-        let converted = cast(moved.as_deref().unwrap_or(&bytes), view.dtype, conversion.dtype);
+        let converted = match conversion.layout {
+            Layout::Int4(part, scale_type) => {
+                let wide = cast(&bytes, view.dtype, DType::F32);
+                int4::quantise(&floats(&wide), scale_type, part)
+            }
+            _ => cast(moved.as_deref().unwrap_or(&bytes), view.dtype, conversion.dtype),
+        };
         out.write_all(&converted).map_err(Error::io(path, "writing"))?;
         at += n as u64;
     }
@@ -187,7 +203,7 @@ pub(crate) fn cast(bytes: &[u8], from: DType, to: DType) -> Vec<u8> {
     let floats: Vec<f32> = match from {
         DType::F16 => pairs().map(f16::from_bits).map(f32::from).collect(),
         DType::Bf16 => pairs().map(bf16::from_bits).map(f32::from).collect(),
-        _ => bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+        _ => floats(bytes),
     };
     match to {
         DType::F16 => {
@@ -202,6 +218,10 @@ pub(crate) fn cast(bytes: &[u8], from: DType, to: DType) -> Vec<u8> {
         }
         _ => bytemuck::cast_slice(&floats).to_vec(),
     }
+}
+
+fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
 }
 
 /// The header of a safetensors file with these tensors in this order, where each begins in the file, and the bytes

@@ -1,0 +1,144 @@
+//! Graph of Qwen 2, 2.5 and 3 (`Qwen2ForCausalLM`, `Qwen3ForCausalLM` of transformers).
+
+mod attention;
+mod config;
+mod head;
+mod session;
+
+use ourvidz_runtime::{DType, Graph, TensorSet, Value, Weights, nn};
+
+use crate::Result;
+use attention::Attention;
+
+pub use config::QwenConfig;
+pub use session::Decoder;
+
+/// What the matrices of the linear layers are stored as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Matrices {
+    /// In the graph's data type.
+    #[default]
+    Float,
+    /// Four bits a number, with one scale for each 32 of a row: 4.5 bits in fp16 and bf16.
+    Int4,
+}
+
+/// What a decoder's graph gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// `last_hidden_state` [B, L, D] behind the final norm, without logits and without a cache.
+    HiddenStates,
+    /// `logits` [B, P, V] in f32 at the positions asked for, and the key/value cache.
+    ///
+    /// With `top`, also the `top` highest logits of each, `top_logits` [B, P, top], and their tokens, `top_tokens`,
+    /// highest first.
+    Logits {
+        /// How many.
+        top: Option<usize>,
+    },
+}
+
+/// How a decoder's graph is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DecoderOptions {
+    /// What it gives.
+    pub output: Output,
+    /// Positions that the rotary tables and, on `Target::Cuda`, the cache have room for.
+    pub capacity: usize,
+    /// The type of matrices.
+    pub matrices: Matrices,
+}
+
+/// Adds a decoder to `g`.
+///
+/// Inputs on both targets: `input_ids` i64 [B, L], and with logits `logit_positions` i64 `[P]`, which of the L.
+///
+/// - `Target::Portable`: `positions` i64 `[L]`, and with logits also `key_positions` i64 `[T]`, those of the cache and
+///   of the new tokens; `past.{i}.key` and `.value` [B, K, T - L, H] go in and `present.{i}.key` and `.value`
+///   [B, K, T, H] come out, one longer per token.
+/// - `Target::Cuda`: `seqlens_k` i32 `[B]`, positions in use behind this run less one, and `total_sequence_length` i32
+///   `[1]` on the host, the same for the longest row (the capacity where only `seqlens_k` shall change). The caches
+///   are [B, K, capacity, H], and one buffer is bound to `past.{i}.key` and to `present.{i}.key`.
+///
+/// Rows of hidden states may be padded on the right: a token does not see what comes behind it.
+///
+/// # Errors
+/// Tensors that are missing, of the wrong shape, or never read.
+pub fn build(
+    g: &mut Graph,
+    tensors: &TensorSet,
+    config: &QwenConfig,
+    options: &DecoderOptions,
+) -> Result<()> {
+    config.check()?;
+    let root = tensors.root();
+    // Embedding checkpoints hold the model without the class around it.
+    let model = if root.shape("embed_tokens.weight").is_some() { root.clone() } else { root.at("model") };
+    let ids = g.input("input_ids", DType::I64, vec!["batch".into(), "length".into()]);
+    let logits = matches!(options.output, Output::Logits { .. });
+    let attention = Attention::new(g, config, options, logits)?;
+    let eps = config.rms_norm_eps;
+    let layers = model.at("layers");
+
+    let table = model.at("embed_tokens");
+    let mut x = nn::embedding(g, &table, ids, config.vocab_size, config.hidden_size)?; // [B, L, D]
+    let mut normed = nn::rms_norm(g, &layers.at(0).at("input_layernorm"), x, eps)?;
+    for i in 0..config.num_hidden_layers {
+        let w = layers.at(i);
+        let attended = attention.layer(g, &w.at("self_attn"), normed, i)?;
+        (x, normed) = nn::add_rms_norm(g, &w.at("post_attention_layernorm"), x, attended, eps)?;
+        let fed = feed_forward(g, &w.at("mlp"), normed, config, options.matrices)?;
+        let last = i + 1 == config.num_hidden_layers;
+        let norm = if last { model.at("norm") } else { layers.at(i + 1).at("input_layernorm") };
+        (x, normed) = nn::add_rms_norm(g, &norm, x, fed, eps)?;
+    }
+    match options.output {
+        Output::HiddenStates => {
+            g.output("last_hidden_state", normed);
+            tensors.skip("lm_head.weight");
+        }
+        Output::Logits { top } => {
+            let w = if config.tie_word_embeddings { table } else { root.at("lm_head") };
+            head::logits(g, &w, normed, config, options.matrices, top)?;
+            if config.tie_word_embeddings {
+                // Some files repeat the table under this name.
+                tensors.skip("lm_head.weight");
+            }
+        }
+    }
+    Ok(tensors.finish()?)
+}
+
+/// x: [B, L, D] -> [B, L, D]: `down(silu(gate(x)) * up(x))`.
+fn feed_forward(
+    g: &mut Graph,
+    w: &Weights<'_>,
+    x: Value,
+    config: &QwenConfig,
+    matrices: Matrices,
+) -> Result<Value> {
+    let inner = config.intermediate_size;
+    let gate = linear(g, &w.at("gate_proj"), x, inner, matrices)?;
+    let up = linear(g, &w.at("up_proj"), x, inner, matrices)?;
+    let gate = nn::silu(g, gate)?;
+    let hidden = g.mul(gate, up)?;
+    linear(g, &w.at("down_proj"), hidden, config.hidden_size, matrices)
+}
+
+/// x: [..., D_in] -> [..., `out`], without a bias.
+fn linear(g: &mut Graph, w: &Weights<'_>, x: Value, out: usize, matrices: Matrices) -> Result<Value> {
+    Ok(match matrices {
+        Matrices::Float => nn::linear_without_bias(g, w, x, out)?,
+        Matrices::Int4 => nn::linear_int4(g, w, x, out)?,
+    })
+}
+
+/// Names of the cache's tensors of layer `i`, before and after a run: keys, then values.
+pub(crate) fn cache_names(i: usize) -> [(String, String); 2] {
+    ["key", "value"].map(|part| (format!("past.{i}.{part}"), format!("present.{i}.{part}")))
+}
+
+/// The highest logits that a recorded step gives: more than any `top_k` in use, with room for penalties.
+pub(crate) fn top(config: &QwenConfig) -> usize {
+    256.min(config.vocab_size)
+}

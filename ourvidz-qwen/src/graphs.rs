@@ -1,0 +1,5 @@
+//! The models by themselves, for building, inspecting and measuring them without a pipeline.
+
+pub use crate::decoder::{
+    Decoder, DecoderOptions, Matrices, Output as DecoderOutput, QwenConfig, build as decoder,
+};
