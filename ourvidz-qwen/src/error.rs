@@ -35,6 +35,36 @@ pub enum Error {
     /// There is no message at all.
     #[error("messages: at least one is needed")]
     NoMessages,
+    /// The tokenizer's files are damaged, or it cannot split a text.
+    #[error("tokenizer of {path}: {reason}")]
+    Tokenizer {
+        /// The file.
+        path: String,
+        /// What the tokenizer said.
+        reason: String,
+    },
+    /// How texts were to be embedded is outside the rules.
+    #[error("{field} must be {rule}, got {value}")]
+    Embed {
+        /// The option's name.
+        field: &'static str,
+        /// Its range.
+        rule: String,
+        /// What was given.
+        value: String,
+    },
+    /// A text has no tokens, and the model adds none.
+    #[error("texts[{index}] has no tokens")]
+    NoTokens {
+        /// Which text, counted from 0.
+        index: usize,
+    },
+    /// An embedding is not finite, or zero in every dimension that is kept.
+    #[error("the embedding of texts[{index}] is not finite, or zero")]
+    NonFinite {
+        /// Which text, counted from 0.
+        index: usize,
+    },
     /// A sampling parameter is outside its range.
     #[error("{field} must be {rule}, got {value}")]
     Sampling {

@@ -20,13 +20,17 @@
 //! Prompts and processed logits are those of transformers for the same template and parameters.
 #![forbid(unsafe_code)]
 
+mod bert;
 mod chat;
 mod decoder;
+mod embed;
 mod error;
 pub mod graphs;
 mod sampler;
 
 pub use chat::{ChatTemplate, Message, Role};
 pub use decoder::QwenConfig;
+pub use embed::{EmbedOptions, Embedder, EmbedderBuilder, Embedding, Pooling, Prompt};
 pub use error::{Error, Result};
+pub use ourvidz_runtime::{Device, Precision};
 pub use sampler::Sampling;

@@ -75,9 +75,24 @@ pub fn linear_gelu_tanh(g: &mut Graph, w: &Weights<'_>, x: Value, out: usize) ->
     Ok(g.operator("", "Gelu", &[Some(y)], vec![("approximate", Attribute::Text("tanh".into()))], like))
 }
 
+/// A linear layer and exact GELU: x [..., D_in] -> [..., `out`]. Reads `weight` and `bias`.
+///
+/// # Errors
+/// Missing or wrongly shaped weights.
+pub fn linear_gelu(g: &mut Graph, w: &Weights<'_>, x: Value, out: usize) -> Result<Value> {
+    let y = linear_without_bias(g, w, x, out)?;
+    let bias = g.weight(w, "bias", &[out])?;
+    if g.target() != Target::Portable {
+        let like = (g.dtype_of(y), g.shape(y).to_vec());
+        return Ok(g.operator("com.microsoft", "BiasGelu", &[Some(y), Some(bias)], vec![], like));
+    }
+    let y = g.add(y, bias)?;
+    Ok(g.unary("Gelu", y))
+}
+
 /// x: [..., K], weight: [`out`, K] -> [..., `out`]
 pub(super) fn matmul_transposed(g: &mut Graph, x: Value, weight: Value, out: usize) -> Result<Value> {
-    if g.target() == Target::Cuda {
+    if g.target() != Target::Portable {
         let mut shape = g.shape(x).to_vec();
         shape.pop();
         shape.push(out.into());

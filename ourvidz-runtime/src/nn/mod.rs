@@ -13,9 +13,11 @@ mod conv3d;
 mod embedding;
 mod feature_map;
 mod linear;
+mod masked_attention;
 mod modulation;
 mod norm;
 mod patches;
+mod residual;
 mod rms_norm;
 mod rotary;
 
@@ -34,9 +36,11 @@ pub use feature_map::{
     add_channels, channels, concat_channels, feature_map_input, feature_map_output, resize_nearest_like,
     resize_nearest_twice, to_feature_map, to_tokens,
 };
-pub use linear::{linear, linear_f32, linear_gelu_tanh, linear_int4, linear_without_bias};
+pub use linear::{linear, linear_f32, linear_gelu, linear_gelu_tanh, linear_int4, linear_without_bias};
+pub use masked_attention::masked_attention;
 pub use modulation::{gated_residual, modulated_layer_norm};
 pub use norm::{GroupNorm, group_norm, layer_norm};
+pub use residual::linear_add_layer_norm;
 pub use patches::{Patches, patch_embedding, patches, unpatchify};
 pub use rms_norm::{add_rms_norm, rms_norm};
 pub use rotary::{rotary_embedding, rotary_halves};
