@@ -46,7 +46,10 @@ fn embeddings_are_those_of_sentence_transformers() -> Result<()> {
         lowest = lowest.min(cosine);
     }
     println!("lowest cosine {lowest:.7}");
-    ensure!(found.iter().filter(|e| e.truncated_tokens() > 0).count() >= 5, "long texts are part of the test");
+    ensure!(
+        found.iter().filter(|e| e.truncated_tokens() > 0).count() >= 5,
+        "long texts are part of the test"
+    );
 
     // Alone each text has the embedding that it has among others.
     for i in (0..200).step_by(9) {

@@ -48,12 +48,7 @@ pub fn build(g: &mut Graph, tensors: &TensorSet, config: &BertConfig) -> Result<
 }
 
 /// ids: [B, L], positions: `[L]` -> [B, L, D]
-fn embeddings(
-    g: &mut Graph,
-    w: &Weights<'_>,
-    [ids, positions]: [Value; 2],
-    c: &BertConfig,
-) -> Result<Value> {
+fn embeddings(g: &mut Graph, w: &Weights<'_>, [ids, positions]: [Value; 2], c: &BertConfig) -> Result<Value> {
     let d = c.hidden_size;
     let tokens = nn::embedding(g, &w.at("word_embeddings"), ids, c.vocab_size, d)?;
     let rows = c.max_position_embeddings;

@@ -38,11 +38,7 @@ enum Config {
 }
 
 /// Builds the graph of the checkpoint's model with pooling behind it.
-pub(super) fn build(
-    config: &SentenceConfig,
-    device: Device,
-    precision: Precision,
-) -> Result<EmbeddingModel> {
+pub(super) fn build(config: &SentenceConfig, device: Device, precision: Precision) -> Result<EmbeddingModel> {
     let kind = read_config(&config.model)?;
     let facts = facts(&kind, config)?;
     let tensors = TensorSet::new("embedder", open_weights(&config.model, "model", None)?);

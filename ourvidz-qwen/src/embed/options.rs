@@ -43,16 +43,13 @@ impl Default for EmbedOptions {
 impl EmbedOptions {
     /// Checks the numbers for a model of `width` dimensions, and gives how many are kept.
     pub(super) fn check(&self, width: usize) -> Result<usize> {
-        let refuse = |field, rule: String, value: usize| {
-            Err(Error::Embed { field, rule, value: value.to_string() })
-        };
+        let refuse =
+            |field, rule: String, value: usize| Err(Error::Embed { field, rule, value: value.to_string() });
         let dimensions = self.dimensions.unwrap_or(width);
         if !(1..=width).contains(&dimensions) {
             return refuse("dimensions", format!("from 1 to {width}, the model's"), dimensions);
         }
-        for (field, value) in
-            [("batch_size", self.batch_size), ("max_batch_tokens", self.max_batch_tokens)]
-        {
+        for (field, value) in [("batch_size", self.batch_size), ("max_batch_tokens", self.max_batch_tokens)] {
             if value == 0 {
                 return refuse(field, "at least 1".into(), value);
             }

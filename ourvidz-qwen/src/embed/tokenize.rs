@@ -1,10 +1,7 @@
 use std::path::Path;
 
 use ourvidz_runtime::Error as Runtime;
-use tokenizers::{
-    EncodeInput, Encoding, InputSequence, PostProcessor, Tokenizer, TruncationDirection, TruncationParams,
-    TruncationStrategy,
-};
+use tokenizers::{EncodeInput, Encoding, InputSequence, Tokenizer};
 
 use crate::{Error, Result};
 
@@ -13,7 +10,7 @@ use crate::{Error, Result};
 pub(super) struct TextTokenizer {
     tokenizer: Tokenizer,
     lowercase: bool,
-    special: usize,
+    max_length: usize,
 }
 
 /// Tokens of one text.
@@ -35,15 +32,8 @@ impl TextTokenizer {
         let origin = path.display().to_string();
         let mut tokenizer = Tokenizer::from_file(&path).map_err(failed(&origin))?;
         tokenizer.with_padding(None);
-        let truncation = TruncationParams {
-            direction: TruncationDirection::Right,
-            max_length,
-            strategy: TruncationStrategy::LongestFirst,
-            stride: 0,
-        };
-        tokenizer.with_truncation(Some(truncation)).map_err(failed(&origin))?;
-        let special = tokenizer.get_post_processor().map_or(0, |after| after.added_tokens(false));
-        Ok(TextTokenizer { tokenizer, lowercase, special })
+        tokenizer.with_truncation(None).map_err(failed(&origin))?;
+        Ok(TextTokenizer { tokenizer, lowercase, max_length })
     }
 
     /// Ids there are, those of added tokens included.
@@ -63,12 +53,19 @@ impl TextTokenizer {
         Ok(encodings.iter().map(|encoding| self.tokens(encoding)).collect())
     }
 
+    /// Cuts the end of the text, not the special tokens behind it.
     fn tokens(&self, encoding: &Encoding) -> Tokens {
-        let ids = encoding.get_ids().iter().map(|id| i64::from(*id)).collect();
-        // The parts that were cut off have special tokens of their own.
-        let rest = encoding.get_overflowing().iter();
-        let truncated = rest.map(|part| part.get_ids().len().saturating_sub(self.special)).sum();
-        Tokens { ids, truncated }
+        let added = encoding.get_special_tokens_mask();
+        let special = added.iter().filter(|mask| **mask == 1).count();
+        let room = self.max_length.saturating_sub(special);
+        let (mut ids, mut of_text) = (Vec::new(), 0);
+        for (id, added) in encoding.get_ids().iter().zip(added) {
+            of_text += usize::from(*added != 1);
+            if *added == 1 || of_text <= room {
+                ids.push(i64::from(*id));
+            }
+        }
+        Tokens { ids, truncated: of_text.saturating_sub(room) }
     }
 }
 

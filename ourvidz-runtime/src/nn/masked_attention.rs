@@ -54,8 +54,7 @@ pub fn masked_attention(
 /// [B, 1, 1, L]: zero where a token is, the type's lowest value behind the last.
 fn mask(g: &mut Graph, lengths: Value, like: Value, batch: Dim, length: Dim) -> Result<Value> {
     let sizes = g.operator("", "Shape", &[Some(like)], vec![], (DType::I64, vec![3.into()]));
-    let (at, first, step) =
-        (g.constant_i64(&[], &[1]), g.constant_i64(&[], &[0]), g.constant_i64(&[], &[1]));
+    let (at, first, step) = (g.constant_i64(&[], &[1]), g.constant_i64(&[], &[0]), g.constant_i64(&[], &[1]));
     let axis = vec![("axis", Attribute::Int(0))];
     let end = g.operator("", "Gather", &[Some(sizes), Some(at)], axis, (DType::I64, vec![]));
     let inputs = [Some(first), Some(end), Some(step)];

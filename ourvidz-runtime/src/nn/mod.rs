@@ -40,7 +40,7 @@ pub use linear::{linear, linear_f32, linear_gelu, linear_gelu_tanh, linear_int4,
 pub use masked_attention::masked_attention;
 pub use modulation::{gated_residual, modulated_layer_norm};
 pub use norm::{GroupNorm, group_norm, layer_norm};
-pub use residual::linear_add_layer_norm;
 pub use patches::{Patches, patch_embedding, patches, unpatchify};
+pub use residual::linear_add_layer_norm;
 pub use rms_norm::{add_rms_norm, rms_norm};
 pub use rotary::{rotary_embedding, rotary_halves};
