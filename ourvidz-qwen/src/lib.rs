@@ -30,7 +30,7 @@ mod sampler;
 
 pub use chat::{ChatTemplate, Message, Role};
 pub use decoder::QwenConfig;
-pub use embed::{EmbedOptions, Embedder, EmbedderBuilder, Embedding, Pooling, Prompt};
+pub use embed::{EmbedOptions, Embedder, EmbedderBuilder, Pooling, Prompt};
 pub use error::{Error, Result};
-pub use ourvidz_runtime::{Device, Precision};
+pub use ourvidz_runtime::{Device, Embedding, Precision};
 pub use sampler::Sampling;

@@ -1,12 +1,12 @@
 use std::path::PathBuf;
 
-use ourvidz_runtime::{Device, Precision, Session};
+use ourvidz_runtime::{Device, Embedding, Precision, Session};
 
 use super::batches::batches;
 use super::model::Facts;
 use super::options::Prompts;
 use super::tokenize::{TextTokenizer, Tokens};
-use super::{EmbedOptions, EmbedderBuilder, Embedding, Pooling};
+use super::{EmbedOptions, EmbedderBuilder, Pooling};
 use crate::{Error, Result};
 
 /// Turns texts into unit vectors. One thread owns it at a time; it may be sent to another.
@@ -61,8 +61,9 @@ impl Embedder {
             let batch: Vec<&Tokens> = rows.iter().map(|i| &tokens[*i]).collect();
             let vectors = self.run(&batch)?;
             for ((index, row), tokens) in rows.iter().zip(vectors.chunks(self.facts.width)).zip(batch) {
-                let counts = (tokens.ids.len(), tokens.truncated);
-                embeddings.push((*index, Embedding::new(*index, row.to_vec(), dimensions, counts)?));
+                let embedding = Embedding::scaled(row[..dimensions].to_vec());
+                let embedding = embedding.ok_or(Error::NonFinite { index: *index })?;
+                embeddings.push((*index, embedding.of_tokens(tokens.ids.len(), tokens.truncated)));
             }
         }
         embeddings.sort_unstable_by_key(|(index, _)| *index);

@@ -4,7 +4,6 @@ mod batches;
 mod builder;
 mod checkpoint;
 mod embedder;
-mod embedding;
 mod model;
 mod options;
 mod pooling;
@@ -14,6 +13,5 @@ mod tokenize;
 
 pub use builder::EmbedderBuilder;
 pub use embedder::Embedder;
-pub use embedding::Embedding;
 pub use options::{EmbedOptions, Prompt};
 pub use pooling::Pooling;
