@@ -2,7 +2,7 @@ use super::context::{Argument, Context, Kernel, Source};
 use super::definition::DeviceRun;
 use crate::DType;
 
-const TYPES: &str = include_str!("kernels/types.cu");
+pub(super) const TYPES: &str = include_str!("kernels/types.cu");
 const ROWS: &str = include_str!("kernels/rows.cu");
 
 /// Threads of a block, where a row needs fewer.
@@ -98,7 +98,7 @@ pub(super) unsafe fn elementwise(
 }
 
 /// The most numbers of 16 bytes that divide both.
-fn pack(dtype: DType, [width, group]: [usize; 2]) -> usize {
+pub(super) fn pack(dtype: DType, [width, group]: [usize; 2]) -> usize {
     let mut pack = 16 / dtype.size();
     while pack > 1 && (!width.is_multiple_of(pack) || !group.is_multiple_of(pack)) {
         pack /= 2;
@@ -106,7 +106,7 @@ fn pack(dtype: DType, [width, group]: [usize; 2]) -> usize {
     pack
 }
 
-fn type_number(dtype: DType) -> i64 {
+pub(super) fn type_number(dtype: DType) -> i64 {
     match dtype {
         DType::F16 => 1,
         DType::Bf16 => 2,

@@ -16,6 +16,7 @@ mod linear;
 mod modulation;
 mod norm;
 mod patches;
+mod project;
 mod rms_norm;
 mod rotary;
 
@@ -38,5 +39,6 @@ pub use linear::{linear, linear_f32, linear_gelu_tanh, linear_int4, linear_resid
 pub use modulation::{Residual, gated_residual, modulated_layer_norm};
 pub use norm::{GroupNorm, group_norm, layer_norm, layer_norm_weights};
 pub use patches::{Patches, patch_embedding, patches, unpatchify};
+pub use project::{Matrices, project, project_three, swiglu, top_logits};
 pub use rms_norm::{RotaryTables, add_rms_norm, rms_norm, rms_norm_rotary};
 pub use rotary::{rotary_embedding, rotary_halves};
