@@ -58,7 +58,8 @@ fn main() -> Result<()> {
     let (mut single, mut batched) = (Vec::new(), Vec::new());
     for _ in 0..options.rounds {
         single.push(timed(short.len(), || short.iter().try_for_each(|text| embed(&mut embedder, &[text])))?);
-        batched.push(timed(texts.len(), || texts.chunks(32).try_for_each(|texts| embed(&mut embedder, texts)))?);
+        batched
+            .push(timed(texts.len(), || texts.chunks(32).try_for_each(|texts| embed(&mut embedder, texts)))?);
     }
     let [single, batched] = [single, batched].map(|rounds: Vec<(f64, f64)>| {
         let (wall, cpu): (Vec<_>, Vec<_>) = rounds.into_iter().unzip();

@@ -1,4 +1,4 @@
-//! The checkpoint inside this program: tiny, with random weights, so that every command runs before a model is there.
+//! The checkpoints inside this program: tiny, with random weights, so that every command runs before a model is there.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,12 +8,22 @@ use include_dir::{Dir, include_dir};
 use sha2::{Digest, Sha256};
 
 static TINY_SDXL: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../tests/golden/sdxl/linear_eps");
+static TINY_WAN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../tests/golden/wan/t2v_f32");
 
-/// Folder of the demo checkpoint; unpacked into the user's data folder on first use.
+/// Folder of the demo checkpoint for images; unpacked into the user's data folder on first use.
 pub(crate) fn tiny_sdxl() -> Result<PathBuf> {
+    unpacked("tiny-sdxl", &TINY_SDXL)
+}
+
+/// The same for videos.
+pub(crate) fn tiny_wan() -> Result<PathBuf> {
+    unpacked("tiny-wan", &TINY_WAN)
+}
+
+fn unpacked(name: &str, model: &'static Dir<'static>) -> Result<PathBuf> {
     let mut hash = Sha256::new();
     let mut files: Vec<_> = Vec::new();
-    collect(&TINY_SDXL, &mut files);
+    collect(model, &mut files);
     for (path, bytes) in &files {
         hash.update(path.to_string_lossy().as_bytes());
         hash.update(bytes);
@@ -22,7 +32,7 @@ pub(crate) fn tiny_sdxl() -> Result<PathBuf> {
     let base = ourvidz_runtime::library::data_folder()
         .context("no data folder: neither XDG_DATA_HOME nor HOME is set")?;
     let models = base.join("demo-models");
-    let folder = models.join(format!("tiny-sdxl-{key}"));
+    let folder = models.join(format!("{name}-{key}"));
     if folder.is_dir() {
         return Ok(folder);
     }

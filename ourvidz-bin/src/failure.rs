@@ -53,14 +53,27 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
             let first = first.trim_start_matches("error: ").split_whitespace().collect::<Vec<_>>().join(" ");
             return Failure::Arguments(anyhow::anyhow!("{first}; see --help"));
         }
-        let asked = match error.downcast_ref::<ourvidz_sdxl::Error>() {
-            Some(ourvidz_sdxl::Error::Request(e)) => Some(e),
+        if let Some(qwen) = error.downcast_ref::<ourvidz_qwen::Error>() {
+            let asked = qwen.is_request();
+            return if asked { Failure::Arguments(error) } else { Failure::Failed(error) };
+        }
+        let (sdxl, wan) =
+            (error.downcast_ref::<ourvidz_sdxl::Error>(), error.downcast_ref::<ourvidz_wan::Error>());
+        let asked = match (sdxl, wan) {
+            (Some(ourvidz_sdxl::Error::Request(e)), _) | (_, Some(ourvidz_wan::Error::Request(e))) => Some(e),
             _ => error.downcast_ref::<ourvidz_core::Error>(),
         };
-        let runtime = match error.downcast_ref::<ourvidz_sdxl::Error>() {
-            Some(ourvidz_sdxl::Error::Runtime(e)) => Some(e),
+        let runtime = match (sdxl, wan) {
+            (Some(ourvidz_sdxl::Error::Runtime(e)), _) | (_, Some(ourvidz_wan::Error::Runtime(e))) => Some(e),
             _ => error.downcast_ref::<ourvidz_runtime::Error>(),
         };
+        use ourvidz_wan::Error as Wan;
+        if let Some(
+            Wan::Input { .. } | Wan::Size { .. } | Wan::NoFrames | Wan::TooLong { .. } | Wan::Config { .. },
+        ) = wan
+        {
+            return Failure::Arguments(error);
+        }
         use ourvidz_core::Error as Core;
         use ourvidz_runtime::Error as Runtime;
         match (asked, runtime) {

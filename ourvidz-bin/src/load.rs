@@ -2,17 +2,15 @@ use ourvidz_core::Error as Refused;
 use ourvidz_sdxl::{Error, SdxlPipeline};
 
 use crate::cli::ModelOptions;
+use crate::config::env_vars;
 use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::{demo_model, output};
 
 /// Loads the checkpoint asked for, else the bundled one, saying so.
 pub(crate) fn load(options: &ModelOptions, progress: &mut Progress) -> Result<SdxlPipeline, Failure> {
-    let path = match &options.model {
-        Some(path) if path.exists() => path.clone(),
-        Some(path) => {
-            return Err(Failure::arguments(anyhow::anyhow!("--model: nothing is at {}", path.display())));
-        }
+    let path = match options.path(env_vars::SDXL_MODEL)? {
+        Some(path) => path,
         None => {
             output::error(
                 "no model is configured: using the bundled demo checkpoint (random weights, abstract pictures)",

@@ -6,14 +6,20 @@ mod commands;
 mod config;
 mod demo_model;
 mod failure;
+mod job_failures;
 mod load;
+mod load_qwen;
+mod load_wan;
 mod output;
 mod parameters;
 mod progress;
 mod sdxl_jobs;
 mod service;
 mod setup;
+mod store;
 mod tensors;
+mod video_file;
+mod wan_jobs;
 
 use std::process::ExitCode;
 
@@ -34,6 +40,11 @@ fn main() -> ExitCode {
     output::start_logging();
     let result = match cli.command {
         Command::Generate { what: Generate::Image(options) } => commands::generate_image(&options, cli.json),
+        Command::Generate { what: Generate::Video(options) } => commands::generate_video(&options, cli.json),
+        Command::Enhance(options) => commands::enhance(&options, cli.json),
+        Command::Chat(options) => commands::chat(&options, cli.json),
+        Command::Complete(options) => commands::complete(&options, cli.json),
+        Command::Embed(options) => commands::embed(&options, cli.json),
         Command::RunJob(options) => commands::run_job(&options),
         Command::Submit(options) => service::submit(&options, cli.json),
         Command::Worker(arguments) => service::worker(&arguments, cli.json),

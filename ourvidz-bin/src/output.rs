@@ -8,6 +8,13 @@ pub(crate) fn line(text: &str) {
     let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
 }
 
+/// Part of a line on standard output, shown at once.
+pub(crate) fn piece(text: &str) {
+    // A closed pipe ends nothing, as above.
+    let mut out = std::io::stdout();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
 /// One JSON value on standard output, indented.
 pub(crate) fn json(value: &serde_json::Value) {
     line(&format!("{value:#}"));

@@ -37,6 +37,15 @@ impl Progress {
         self.bar.set_position(done as u64);
     }
 
+    /// A frame of `total` is decoded.
+    pub(crate) fn frames(&mut self, done: usize, total: usize) {
+        if self.what != "decoding" {
+            self.what = "decoding".into();
+            self.restart(FRAMES, total as u64);
+        }
+        self.bar.set_position(done as u64);
+    }
+
     pub(crate) fn end(&self) {
         self.bar.finish_and_clear();
     }
@@ -52,6 +61,7 @@ impl Progress {
 
 const NAME: &str = "{spinner} loading {msg}";
 const BYTES: &str = "{msg} [{bar:30}] {bytes}/{total_bytes}";
+const FRAMES: &str = "decoding [{bar:30}] {pos}/{len} frames";
 const STEPS: &str = "denoising [{bar:30}] {pos}/{len} {eta}";
 
 /// Seconds since the last call, for the report at the end.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use ourvidz_runtime::Tensor;
+use ourvidz_runtime::{DType, Tensor};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
@@ -19,18 +19,28 @@ pub(crate) fn read(path: &Path, name: &str) -> Result<Tensor> {
     Ok(Tensor::f32(view.shape(), values)?)
 }
 
-/// Writes tensors as f32.
+/// Writes tensors as f32, and those of whole numbers as i64.
 pub(crate) fn write(path: &Path, tensors: Vec<(String, Tensor)>) -> Result<()> {
-    let bytes: Vec<(String, Vec<usize>, Vec<u8>)> = tensors
+    let bytes: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = tensors
         .into_iter()
         .map(|(name, tensor)| {
-            let shape = tensor.shape().to_vec();
-            (name, shape, tensor.into_f32().into_iter().flat_map(f32::to_le_bytes).collect())
+            let (shape, whole) = (tensor.shape().to_vec(), tensor.dtype() == DType::I64);
+            match whole {
+                true => {
+                    // Ids of tokens and their like: exact as f32.
+                    let numbers = tensor.into_f32().into_iter().map(|n| n as i64);
+                    (name, Dtype::I64, shape, numbers.flat_map(i64::to_le_bytes).collect())
+                }
+                false => {
+                    let numbers = tensor.into_f32().into_iter();
+                    (name, Dtype::F32, shape, numbers.flat_map(f32::to_le_bytes).collect())
+                }
+            }
         })
         .collect();
     let views: Result<Vec<_>, _> = bytes
         .iter()
-        .map(|(name, shape, data)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), data)?)))
+        .map(|(name, dtype, shape, data)| Ok((name, TensorView::new(*dtype, shape.clone(), data)?)))
         .collect();
     let views = views.map_err(|e: safetensors::SafeTensorError| e)?;
     safetensors::serialize_to_file(views, None, path).with_context(|| path.display().to_string())

@@ -35,24 +35,6 @@ pub enum Error {
     /// There is no message at all.
     #[error("messages: at least one is needed")]
     NoMessages,
-    /// The tokenizer's files are damaged, or it cannot split a text.
-    #[error("tokenizer of {path}: {reason}")]
-    Tokenizer {
-        /// The file.
-        path: String,
-        /// What the tokenizer said.
-        reason: String,
-    },
-    /// How texts were to be embedded is outside the rules.
-    #[error("{field} must be {rule}, got {value}")]
-    Embed {
-        /// The option's name.
-        field: &'static str,
-        /// Its range.
-        rule: String,
-        /// What was given.
-        value: String,
-    },
     /// A text has no tokens, and the model adds none.
     #[error("texts[{index}] has no tokens")]
     NoTokens {
@@ -74,6 +56,32 @@ pub enum Error {
         rule: &'static str,
         /// What was given.
         value: f64,
+    },
+    /// A field of a request is outside its rule.
+    #[error("{field} must be {rule}, got {value}")]
+    Request {
+        /// The field's name.
+        field: &'static str,
+        /// The rule.
+        rule: String,
+        /// What was given.
+        value: String,
+    },
+    /// Tokens that the model cannot take.
+    #[error("tokens must be {rule}, got {value}")]
+    Tokens {
+        /// What they must be.
+        rule: String,
+        /// What they are.
+        value: String,
+    },
+    /// `tokenizer.json` is damaged, or a text cannot be split.
+    #[error("tokenizer of {path}: {reason}")]
+    Tokenizer {
+        /// The file.
+        path: String,
+        /// What the tokenizer said.
+        reason: String,
     },
     /// There is no token to choose: no logits, or none above negative infinity.
     #[error("no token can be chosen from {count} logits")]
@@ -97,6 +105,30 @@ pub enum Error {
         /// How many logits there are.
         vocabulary: usize,
     },
+}
+
+impl Error {
+    /// True where the request, its flags or its files are at fault: the same one fails again.
+    pub fn is_request(&self) -> bool {
+        use ourvidz_runtime::Error as Runtime;
+        match self {
+            Error::Runtime(error) => matches!(error, Runtime::Invalid { .. } | Runtime::NotFound { .. }),
+            Error::Request { .. }
+            | Error::Tokens { .. }
+            | Error::Sampling { .. }
+            | Error::Message { .. }
+            | Error::NoMessages
+            | Error::NoTokens { .. }
+            | Error::NoTemplate => true,
+            _ => false,
+        }
+    }
+
+    /// True where the same request may succeed later: only what the machine did, never what was asked.
+    pub fn retryable(&self) -> bool {
+        use ourvidz_runtime::Error as Runtime;
+        matches!(self, Error::Runtime(Runtime::Session { .. } | Runtime::Io { .. }))
+    }
 }
 
 /// Result of this crate.

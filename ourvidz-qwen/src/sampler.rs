@@ -33,6 +33,39 @@ impl Sampling {
         if self.temperature == 0.0 { most_likely(logits) } else { draw(logits, random) }
     }
 
+    /// [`next_token`](Self::next_token) from the highest logits alone, highest first, and their tokens.
+    ///
+    /// The same token as from all logits, or nothing where those that are not given may matter: without `top_k`, with
+    /// too few left after the penalty, or with a penalty below 1, which raises logits.
+    pub fn next_token_of_top(
+        &self,
+        logits: &[f32],
+        tokens: &[u32],
+        previous: &[u32],
+        random: f64,
+    ) -> Result<Option<u32>> {
+        self.check()?;
+        let needed = if self.temperature == 0.0 { Some(1) } else { self.top_k };
+        let (Some(needed), Some(lowest)) = (needed, logits.last().copied()) else { return Ok(None) };
+        if self.repetition_penalty < 1.0 {
+            return Ok(None);
+        }
+        // In the order of the vocabulary, as the others are.
+        let mut given: Vec<(u32, f32)> = tokens.iter().copied().zip(logits.iter().copied()).collect();
+        given.sort_unstable_by_key(|(token, _)| *token);
+        let place = |token: &u32| given.binary_search_by_key(token, |(t, _)| *t).ok().map(|i| i as u32);
+        let previous: Vec<u32> = previous.iter().filter_map(place).collect();
+        let mut logits: Vec<f32> = given.iter().map(|(_, logit)| *logit).collect();
+        let mut penalised = logits.clone();
+        penalise(&mut penalised, &previous, self.repetition_penalty)?;
+        // A penalty only lowers what is not given, so whatever stays above the lowest stays in its place.
+        if penalised.iter().filter(|logit| **logit > lowest).count() < needed {
+            return Ok(None);
+        }
+        let chosen = self.next_token(&mut logits, &previous, random)?;
+        Ok(given.get(chosen as usize).map(|(token, _)| *token))
+    }
+
     /// Applies the steps to the logits of one position; an excluded token's becomes negative infinity.
     ///
     /// With a temperature of 0 only the repetition penalty applies.
@@ -54,7 +87,7 @@ impl Sampling {
         Ok(())
     }
 
-    fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         let Self { temperature, top_k, top_p, repetition_penalty } = *self;
         let finite = |value: f32| value.is_finite() && value >= 0.0;
         check("temperature", "0 or more", temperature.into(), finite(temperature))?;

@@ -150,7 +150,7 @@ fn options_outside_their_rules_are_refused() -> Result<()> {
         ),
     ] {
         let error = embedder.embed_with(&["a"], &options).err().context("must be refused")?;
-        ensure!(matches!(error, Error::Embed { .. }) && error.to_string().contains(message), "{error}");
+        ensure!(matches!(error, Error::Request { .. }) && error.to_string().contains(message), "{error}");
     }
     Ok(())
 }

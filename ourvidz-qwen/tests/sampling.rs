@@ -98,3 +98,32 @@ fn logits_without_a_choice_are_errors() {
     assert!(matches!(next(&mut [0.0, f32::NAN], &[]), Error::Logit { token: 1, .. }));
     assert!(matches!(next(&mut [0.0, 1.0], &[2]), Error::Token { token: 2, vocabulary: 2 }));
 }
+
+/// The highest logits are enough, or it is said that they are not.
+#[test]
+fn a_draw_from_the_highest_is_the_draw_from_all() {
+    use proptest::prelude::*;
+    let mut enough = 0;
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let logits = prop::collection::vec(-8i8..8, 40);
+    let choice = (0u8..3, prop::option::of(1usize..12), 0.1f32..1.0, 0.8f32..1.6, 0.0f64..1.0);
+    let case = (logits, prop::collection::vec(0u32..40, 0..20), choice);
+    let check = |(logits, previous, (heat, top_k, top_p, penalty, random)): (Vec<i8>, Vec<u32>, _)| {
+        let repetition_penalty = if random < 0.2 { 1.0 } else { penalty };
+        let sampling = Sampling { temperature: f32::from(heat) * 0.6, top_k, top_p, repetition_penalty };
+        let logits: Vec<f32> = logits.into_iter().map(|n| f32::from(n) * 0.5).collect();
+        let mut order: Vec<u32> = (0..40).collect();
+        order.sort_by(|a, b| logits[*b as usize].total_cmp(&logits[*a as usize]));
+        order.truncate(16);
+        let top: Vec<f32> = order.iter().map(|token| logits[*token as usize]).collect();
+        let expected = sampling.next_token(&mut logits.clone(), &previous, random).unwrap();
+        if let Some(token) = sampling.next_token_of_top(&top, &order, &previous, random).unwrap() {
+            prop_assert_eq!(token, expected);
+            enough += 1;
+        }
+        Ok(())
+    };
+    let check = std::cell::RefCell::new(check);
+    runner.run(&case, |case| (check.borrow_mut())(case)).unwrap();
+    assert!(enough > 60, "{enough}");
+}

@@ -50,8 +50,8 @@ impl Device {
         })
     }
 
-    /// The provider to register, after checking that the loaded library has it.
-    pub(crate) fn provider(self) -> Result<Option<ExecutionProviderDispatch>> {
+    /// The provider to register, after checking that the loaded library has it. `graphs` lets CUDA record runs.
+    pub(crate) fn provider(self, graphs: bool) -> Result<Option<ExecutionProviderDispatch>> {
         let unavailable =
             |reason: &str| Error::DeviceUnavailable { device: self.to_string(), reason: reason.into() };
         match self {
@@ -60,7 +60,8 @@ impl Device {
                 // The arena's default strategy doubles what it holds; models here know what they need.
                 let cuda = CUDA::default()
                     .with_device_id(id)
-                    .with_arena_extend_strategy(ArenaExtendStrategy::SameAsRequested);
+                    .with_arena_extend_strategy(ArenaExtendStrategy::SameAsRequested)
+                    .with_cuda_graph(graphs);
                 if !CUDA::is_available().unwrap_or(false) {
                     return Err(unavailable(
                         "the ONNX Runtime library in use has no CUDA provider; run `ourvidz setup --cuda`",

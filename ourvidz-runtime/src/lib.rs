@@ -20,6 +20,7 @@
 //! where they lie. [`graph`], [`nn`] and [`weights`] know nothing of ONNX Runtime; [`Session`] and [`Device`] know
 //! nothing of layers.
 
+mod cuda;
 mod device;
 mod dtype;
 mod embedding;
@@ -37,7 +38,7 @@ pub use embedding::Embedding;
 pub use error::{Error, Result};
 pub use graph::{Attribute, Dim, Graph, Model, Target, Value};
 pub use ort::operator;
-pub use session::{Binding, Bound, DeviceTensor, KeepingRun, Session, SessionOptions};
+pub use session::{Binding, Bound, Buffers, DeviceTensor, KeepingRun, Session, SessionOptions};
 pub use tensor::Tensor;
 pub use weights::{
     LoadProgress, TensorSet, TensorView, WeightCache, Weights, open_safetensors, open_safetensors_except,

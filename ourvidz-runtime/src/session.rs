@@ -1,20 +1,22 @@
 mod bound;
+mod buffers;
 mod keeping;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ort::operator::OperatorDomain;
-use ort::session::Session as OrtSession;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+use ort::session::{RunOptions, Session as OrtSession};
 use ort::value::{DynTensor, DynValue, TensorElementType};
 
 use crate::graph::Model;
 use crate::tensor::Data;
 use crate::weights::{LoadProgress, WeightCache};
-use crate::{DType, Device, Error, Precision, Result, Tensor, library};
+use crate::{DType, Device, Error, Precision, Result, Tensor, cuda, library};
 
 pub use bound::{Bound, DeviceTensor};
+pub use buffers::Buffers;
 pub use keeping::KeepingRun;
 
 /// How a model becomes a session.
@@ -31,6 +33,8 @@ pub struct SessionOptions {
     pub profile: Option<PathBuf>,
     /// Operators of other domains than ONNX Runtime's own.
     pub operators: Vec<Arc<OperatorDomain>>,
+    /// Let [`Session::run_in_place`] record runs as CUDA graphs and repeat them.
+    pub cuda_graph: bool,
 }
 
 impl std::fmt::Debug for SessionOptions {
@@ -41,18 +45,29 @@ impl std::fmt::Debug for SessionOptions {
             .field("prepack", &self.prepack)
             .field("profile", &self.profile)
             .field("operators", &self.operators.len())
+            .field("cuda_graph", &self.cuda_graph)
             .finish()
     }
 }
 
 /// A model that is ready to run. One thread owns it: runs take `&mut self`.
-#[derive(Debug)]
 pub struct Session {
     name: String,
     id: u64,
     device: Device,
     inner: OrtSession,
     inputs: Vec<Input>,
+    /// Of runs that no CUDA graph records.
+    plain: RunOptions,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session")
+            .field("name", &self.name)
+            .field("device", &self.device)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
@@ -74,6 +89,13 @@ impl Session {
         progress: &mut dyn FnMut(LoadProgress<'_>),
     ) -> Result<Session> {
         let mut builder = builder(model.name(), options)?;
+        if model.uses(cuda::DOMAIN) {
+            if let Device::Cuda(_) = options.device {
+                cuda::check(options.device)?;
+            }
+            let failed = || Error::session(format!("registering operators for {}", model.name()));
+            builder = builder.with_operators(cuda::operators()?).map_err(failed())?;
+        }
         let prepared = model.prepare(cache, progress)?;
         let what = format!("loading {} on {}", model.name(), options.device);
         if let Some(folder) = &prepared.folder {
@@ -95,7 +117,7 @@ impl Session {
             builder = builder.with_prepacking(false).map_err(Error::session(&what))?;
         }
         let inner = builder.commit_from_memory(&prepared.bytes).map_err(Error::session(&what))?;
-        Ok(Session::new(model.name(), options.device, inner))
+        Session::new(model.name(), options.device, inner)
     }
 
     /// Loads an exported `.onnx` file with its external data.
@@ -108,17 +130,20 @@ impl Session {
     pub fn load_file(name: &str, path: &Path, options: &SessionOptions) -> Result<Session> {
         let what = format!("loading {} on {}", path.display(), options.device);
         let inner = builder(name, options)?.commit_from_file(path).map_err(Error::session(what))?;
-        Ok(Session::new(name, options.device, inner))
+        Session::new(name, options.device, inner)
     }
 
-    fn new(name: &str, device: Device, inner: OrtSession) -> Session {
+    fn new(name: &str, device: Device, inner: OrtSession) -> Result<Session> {
         let inputs = inner.inputs().iter().map(|input| Input {
             name: input.name().to_owned(),
             dtype: input.dtype().tensor_type().and_then(dtype_of),
             rank: input.dtype().tensor_shape().map(|shape| shape.len()),
         });
         let inputs = inputs.collect();
-        Session { name: name.to_owned(), id: bound::next_id(), device, inner, inputs }
+        let what = format!("preparing runs of {name}");
+        let mut plain = RunOptions::new().map_err(Error::session(&what))?;
+        plain.set("gpu_graph_id", "-1").map_err(Error::session(&what))?;
+        Ok(Session { name: name.to_owned(), id: bound::next_id(), device, inner, inputs, plain })
     }
 
     /// Names of the inputs, in the model's order.
@@ -181,7 +206,7 @@ fn builder(name: &str, options: &SessionOptions) -> Result<SessionBuilder> {
     let what = format!("preparing a session on {}", options.device);
     let mut builder = OrtSession::builder(environment).map_err(Error::session(&what))?;
     builder = builder.with_optimization_level(GraphOptimizationLevel::All).map_err(Error::session(&what))?;
-    if let Some(provider) = options.device.provider()? {
+    if let Some(provider) = options.device.provider(options.cuda_graph)? {
         builder = builder.with_execution_providers([provider]).map_err(|e| Error::DeviceUnavailable {
             device: options.device.to_string(),
             reason: e.message().to_owned(),

@@ -22,6 +22,11 @@ impl Image {
         Image { width, height, rgb, seed }
     }
 
+    /// A picture of `3 * width * height` bytes, row by row from the top; `None` for another number of bytes.
+    pub fn from_rgb(width: usize, height: usize, rgb: Vec<u8>, seed: u64) -> Option<Image> {
+        (rgb.len() == 3 * width * height).then_some(Image { width, height, rgb, seed })
+    }
+
     /// Pixels across.
     pub fn width(&self) -> usize {
         self.width

@@ -2,6 +2,9 @@
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// The request is outside its rules, the run was cancelled, or numbers were not finite.
+    #[error(transparent)]
+    Request(#[from] ourvidz_core::Error),
     /// The checkpoint, the device or ONNX Runtime.
     #[error(transparent)]
     Runtime(#[from] ourvidz_runtime::Error),

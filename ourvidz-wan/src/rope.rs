@@ -19,12 +19,7 @@ pub struct RotaryTables {
 impl RotaryTables {
     /// Tables for a grid of tokens along frames, rows and columns ([`crate::VideoGeometry::grid`]).
     pub fn new(config: &WanTransformerConfig, grid: [usize; 3]) -> Result<Self> {
-        for (axis, positions) in ["frames", "rows", "columns"].into_iter().zip(grid) {
-            let most = config.rope_max_seq_len;
-            if positions > most {
-                return Err(Error::TooLong { axis, positions, most });
-            }
-        }
+        check_positions(config, grid)?;
         let dims = axis_dims(config.attention_head_dim);
         let angles: [Vec<Vec<f64>>; 3] = std::array::from_fn(|axis| axis_angles(dims[axis], grid[axis]));
 
@@ -42,6 +37,17 @@ impl RotaryTables {
         }
         Ok(Self { cos, sin })
     }
+}
+
+/// Checks that the model has a rotary position for every token of a grid.
+pub(crate) fn check_positions(config: &WanTransformerConfig, grid: [usize; 3]) -> Result<()> {
+    for (axis, positions) in ["frames", "rows", "columns"].into_iter().zip(grid) {
+        let most = config.rope_max_seq_len;
+        if positions > most {
+            return Err(Error::TooLong { axis, positions, most });
+        }
+    }
+    Ok(())
 }
 
 /// How a head's width is divided among frames, rows and columns: rows and columns get a third each,

@@ -11,31 +11,7 @@ from pathlib import Path
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
-TEMPLATE = """\
-{%- if messages[0]['role'] == 'system' %}
-    {{- '<|im_start|>system\\n' + messages[0]['content'] + '<|im_end|>\\n' }}
-    {%- set turns = messages[1:] %}
-{%- else %}
-    {{- '<|im_start|>system\\nYou describe pictures.<|im_end|>\\n' }}
-    {%- set turns = messages %}
-{%- endif %}
-{% for message in turns %}
-    {% if message.role not in ['user', 'assistant'] %}
-        {{- raise_exception('no such role: ' ~ message.role) }}
-    {% endif %}
-    {%- if message.role == 'assistant' and not loop.last %}
-        {{- '<|im_start|>assistant\\n' ~ (message.content | trim) ~ '<|im_end|>\\n' }}
-    {%- else %}
-        {{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>' }}
-        {{- '\\n' if not loop.last or add_generation_prompt }}
-    {%- endif %}
-{% endfor %}
-{% if add_generation_prompt %}
-    {{- '<|im_start|>assistant\\n' }}
-{% else %}
-    {{- eos_token }}
-{% endif %}
-"""
+from qwen_template import TEMPLATE
 
 SYSTEM = {"role": "system", "content": "Answer in one line."}
 USER = {"role": "user", "content": "A fox in <snow> & \"ice\"?\n  Two lines, trailing space "}

@@ -3,14 +3,21 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use ourvidz_sdxl::{Device, NoiseSource, Precision};
 
+use crate::failure::Failure;
 use crate::setup::SetupOptions;
 
+mod embed;
+mod qwen;
 mod service;
+mod video;
 
+pub(crate) use embed::EmbedOptions;
+pub(crate) use qwen::{ChatOptions, CompleteOptions, EnhanceOptions, QwenModelOptions, Style};
 pub(crate) use service::{
     ConfigArguments, ConfigCommand, OutboxArguments, OutboxCommand, QueueArguments, QueueCommand,
     ServiceOptions, SubmitOptions, WorkerArguments, WorkerFamily, WorkerOptions,
 };
+pub(crate) use video::{VideoOptions, WanModelOptions, WanOptions};
 
 /// Images and video from prompts, on ONNX Runtime, without Python.
 #[derive(Debug, Parser)]
@@ -30,6 +37,14 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: Generate,
     },
+    /// Make a short prompt a detailed one
+    Enhance(EnhanceOptions),
+    /// Talk with a language model, line by line
+    Chat(ChatOptions),
+    /// Continue a text with a language model
+    Complete(CompleteOptions),
+    /// Turn texts into unit vectors, one line of numbers each
+    Embed(EmbedOptions),
     /// Run one job from a file: generate, store, print the callback's body
     RunJob(RunJobOptions),
     /// Put a job into its queue
@@ -52,18 +67,21 @@ pub(crate) enum Command {
 pub(crate) enum Generate {
     /// One or more images with Stable Diffusion XL
     Image(ImageOptions),
+    /// A video, or one picture, with Wan 2.1
+    Video(Box<VideoOptions>),
 }
 
 /// Which model runs, and where.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ModelOptions {
-    /// Checkpoint: a diffusers folder, one .safetensors file, or an exported folder [default: the bundled demo model]
-    #[arg(long, env = "OURVIDZ_SDXL_MODEL", value_name = "PATH")]
+    /// Checkpoint: a folder, or one .safetensors file [default: OURVIDZ_SDXL_MODEL for images, OURVIDZ_WAN_MODEL for
+    /// WAN, else the bundled demo model]
+    #[arg(long, value_name = "PATH")]
     pub(crate) model: Option<PathBuf>,
     /// cpu, cuda:N or tensorrt:N
     #[arg(long, env = "OURVIDZ_DEVICE", default_value = "cpu")]
     pub(crate) device: Device,
-    /// fp32, fp16 or bf16 [default: fp32 on cpu, fp16 on a GPU]
+    /// fp32, fp16 or bf16 [default: fp32 on cpu; on a GPU fp16, and bf16 for WAN]
     #[arg(long, env = "OURVIDZ_PRECISION")]
     pub(crate) precision: Option<Precision>,
     /// Files of a diffusers folder, e.g. fp16
@@ -75,6 +93,22 @@ pub(crate) struct ModelOptions {
     /// Folder for converted weights [default: ourvidz/weights in the user's cache folder]
     #[arg(long, env = "OURVIDZ_CACHE_DIR", value_name = "DIR")]
     pub(crate) cache_dir: Option<PathBuf>,
+}
+
+impl ModelOptions {
+    /// The checkpoint's path: the flag's, else that of the environment variable.
+    pub(crate) fn path(&self, variable: &str) -> Result<Option<PathBuf>, Failure> {
+        let set = std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let (path, name) = match (&self.model, set) {
+            (Some(path), _) => (path.clone(), "--model"),
+            (None, Some(path)) => (path, variable),
+            (None, None) => return Ok(None),
+        };
+        if path.exists() {
+            return Ok(Some(path));
+        }
+        Err(Failure::arguments(anyhow::anyhow!("{name}: nothing is at {}", path.display())))
+    }
 }
 
 #[derive(Debug, Args)]
@@ -128,6 +162,8 @@ pub(crate) struct RunJobOptions {
     pub(crate) data_dir: PathBuf,
     #[command(flatten)]
     pub(crate) model: ModelOptions,
+    #[command(flatten)]
+    pub(crate) wan: WanOptions,
     /// Whose random numbers a seed stands for: torch-cuda or torch-cpu
     #[arg(long, default_value = "torch-cuda")]
     pub(crate) rng: NoiseSource,

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::ModelOptions;
+use super::{ModelOptions, WanOptions};
 use ourvidz_sdxl::NoiseSource;
 
 /// Where queues, files and callbacks go. The environment and `ourvidz.toml` say the same: docs/CONFIG.md.
@@ -128,6 +128,8 @@ pub(crate) struct WorkerArguments {
 pub(crate) enum WorkerFamily {
     /// Work on Stable Diffusion XL jobs
     Sdxl(Box<WorkerOptions>),
+    /// Work on WAN jobs: videos and pictures
+    Wan(Box<WanWorkerOptions>),
 }
 
 #[derive(Debug, Args)]
@@ -135,9 +137,9 @@ pub(crate) struct WorkerOptions {
     /// Take one job if there is one, then end
     #[arg(long)]
     pub(crate) once: bool,
-    /// This worker's name in logs and callbacks; a random suffix is added
-    #[arg(long, default_value = "sdxl", value_name = "NAME")]
-    pub(crate) name: String,
+    /// This worker's name in logs and callbacks; a random suffix is added [default: sdxl or wan]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
     #[command(flatten)]
     pub(crate) service: ServiceOptions,
     #[command(flatten)]
@@ -145,6 +147,14 @@ pub(crate) struct WorkerOptions {
     /// Whose random numbers a seed stands for: torch-cuda or torch-cpu
     #[arg(long, default_value = "torch-cuda")]
     pub(crate) rng: NoiseSource,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WanWorkerOptions {
+    #[command(flatten)]
+    pub(crate) worker: WorkerOptions,
+    #[command(flatten)]
+    pub(crate) wan: WanOptions,
 }
 
 #[derive(Debug, Args)]

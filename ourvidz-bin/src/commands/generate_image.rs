@@ -6,6 +6,7 @@ use ourvidz_runtime::Tensor;
 use ourvidz_sdxl::{PromptEmbeds, TextToImage};
 use serde_json::json;
 
+use super::check_file;
 use crate::cli::ImageOptions;
 use crate::failure::Failure;
 use crate::load::load;
@@ -94,17 +95,6 @@ pub(crate) fn generate_image(options: &ImageOptions, json: bool) -> Result<(), F
         denoising * 1e3 / request.num_inference_steps as f64,
     ));
     Ok(())
-}
-
-/// Found out before minutes of work, not after.
-fn check_file(flag: &str, path: &Path) -> Result<(), Failure> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let fault = match folder {
-        _ if path.is_dir() => format!("{flag}: {} is a folder", path.display()),
-        Some(folder) if !folder.is_dir() => format!("{flag}: {} is not a folder", folder.display()),
-        _ => return Ok(()),
-    };
-    Err(Failure::arguments(anyhow::anyhow!(fault)))
 }
 
 fn write_dump(

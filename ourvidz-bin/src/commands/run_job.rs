@@ -1,18 +1,20 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use ourvidz_core::job;
 use ourvidz_core::job::callback::{Callback, CallbackFormat, FailedMetadata, Metadata};
+use ourvidz_core::job::{self, Family};
 use ourvidz_queue::worker::{JobControl, JobFailure, JobHandler};
 use ourvidz_storage::{Layout, LocalStorage};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::cli::RunJobOptions;
+use crate::cli::{RunJobOptions, WanModelOptions};
 use crate::config::OnReferenceError;
 use crate::failure::Failure;
 use crate::output;
-use crate::sdxl_jobs::{SdxlHandler, Store};
+use crate::sdxl_jobs::SdxlHandler;
+use crate::store::Store;
+use crate::wan_jobs::{References, WanHandler};
 
 /// `ourvidz run-job`: one job from queue element to callback body.
 pub(crate) fn run_job(options: &RunJobOptions) -> Result<(), Failure> {
@@ -28,8 +30,16 @@ pub(crate) fn run_job(options: &RunJobOptions) -> Result<(), Failure> {
         }
     };
     let storage = Arc::new(LocalStorage::new(&options.data_dir));
-    let store = Store::new(storage, Layout::WorkspaceTemp, false)?;
-    let mut handler = SdxlHandler::new(options.model.clone(), options.rng, store, OnReferenceError::Degrade);
+    let store = Store::new(storage.clone(), Layout::WorkspaceTemp, false)?;
+    let (model, degrade) = (options.model.clone(), OnReferenceError::Degrade);
+    let mut handler: Box<dyn JobHandler> = match job.job_type.family() {
+        Family::Sdxl => Box::new(SdxlHandler::new(model, options.rng, store, degrade)),
+        Family::Wan => {
+            let references = References::new(storage, &[], degrade)?;
+            let model = WanModelOptions { model, wan: options.wan.clone() };
+            Box::new(WanHandler::new(model, options.rng, store, references))
+        }
+    };
     let failure = match handler.handle(&job, &JobControl::detached(&job.id)) {
         Ok(callback) => return print(&callback),
         Err(JobFailure::Retry { failure, .. } | JobFailure::Permanent(failure)) => failure,

@@ -14,10 +14,11 @@ use ourvidz_sdxl::{Image, NoiseSource, SdxlPipeline, TextToImage};
 use crate::cli::ModelOptions;
 use crate::config::OnReferenceError;
 use crate::failure::Failure;
+use crate::job_failures;
 use crate::load::load;
 use crate::progress::Progress;
+use crate::store::Store;
 
-pub(crate) use store::Store;
 use store::{Made, store};
 
 /// What a job's reference meets in this version.
@@ -64,12 +65,7 @@ impl SdxlHandler {
         control: &JobControl,
     ) -> Result<(Vec<Image>, SdxlMetadataOfRun), JobFailure> {
         control.stage(Stage::Loading)?;
-        let sdxl = self.load().map_err(|failure| match failure {
-            Failure::Arguments(error) | Failure::Failed(error) => {
-                JobFailure::permanent(ErrorCode::Model, format!("{error:#}")).with_source(error)
-            }
-            Failure::Reported => JobFailure::permanent(ErrorCode::Model, "loading failed"),
-        })?;
+        let sdxl = self.load().map_err(job_failures::of_loading)?;
         control.stage(Stage::Encoding)?;
         let mut progress = Progress::new();
         let images = sdxl.text_to_image_with(request, |step| {
@@ -105,7 +101,7 @@ impl JobHandler for SdxlHandler {
         policy::check_job(job)?;
         let JobRequest::Sdxl(sdxl_job) = &job.request else {
             let text = format!("this worker makes SDXL jobs only, got {}", job.job_type.as_str());
-            return Err(not_made(text));
+            return Err(job_failures::not_made(text));
         };
         if sdxl_job.reference.is_some() && self.on_reference_error == OnReferenceError::Fail {
             return Err(JobFailure::permanent(ErrorCode::Reference, NO_REFERENCES));
@@ -143,24 +139,10 @@ fn request(sdxl_job: &SdxlJob, seed: u64, rng: NoiseSource) -> TextToImage {
     }
 }
 
-/// A job of a family this worker does not make; the field to blame is its type.
-fn not_made(text: String) -> JobFailure {
-    let mut failure = ourvidz_queue::worker::Failure::new(ErrorCode::UnsupportedJobType, text);
-    failure.field = Some("type".to_owned());
-    JobFailure::Permanent(failure)
-}
-
-/// Errors of the pipeline: what the request breaks is permanent, a full device is worth another try.
+/// Errors of the pipeline: what the request breaks is permanent.
 fn failure(error: ourvidz_sdxl::Error) -> JobFailure {
-    if let ourvidz_sdxl::Error::Request(core) = error {
-        return core.into();
+    match error {
+        ourvidz_sdxl::Error::Request(core) => core.into(),
+        error => job_failures::of_model(error),
     }
-    let text = format!("{:#}", anyhow::Error::from(error));
-    let lower = text.to_lowercase();
-    let memory = ["out of memory", "failed to allocate memory"].iter().any(|words| lower.contains(words));
-    if memory {
-        return JobFailure::retry(ErrorCode::OutOfMemory, "the device has too little free memory")
-            .with_source(text);
-    }
-    JobFailure::permanent(ErrorCode::Model, "the model failed").with_source(text)
 }

@@ -7,85 +7,128 @@ use ourvidz_queue::worker::{
     CallbackHint, Deadlines, Handled, Outcome, Shutdown, Worker, WorkerEvent, WorkerOptions,
 };
 use ourvidz_queue::{Backend, QueueName, WorkerId};
+use ourvidz_storage::Storage;
 use serde_json::json;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::callbacks::deliver;
 use super::connect::backend;
-use crate::cli::{WorkerArguments, WorkerFamily, WorkerOptions as Options};
+use crate::cli::{WanModelOptions, WanOptions, WorkerArguments, WorkerFamily, WorkerOptions as Options};
 use crate::config::Settings;
 use crate::failure::Failure;
 use crate::output;
-use crate::sdxl_jobs::{SdxlHandler, Store};
+use crate::sdxl_jobs::SdxlHandler;
+use crate::store::Store;
+use crate::wan_jobs::{References, WanHandler};
 
 /// How long `--once` waits for its callbacks to be accepted. Later ones stay in the outbox.
 const LAST_CALLBACKS: Duration = Duration::from_secs(10);
 
 /// `ourvidz worker ...`: works on one queue until told to stop.
 pub(crate) fn worker(arguments: &WorkerArguments, json: bool) -> Result<(), Failure> {
-    let WorkerFamily::Sdxl(options) = &arguments.family;
-    let settings = Settings::read(&options.service).map_err(Failure::arguments)?;
-    let settings = Arc::new(settings);
-    super::block_on(work(options, &settings, json))?;
+    let work = match &arguments.family {
+        WorkerFamily::Sdxl(options) => Work { family: Family::Sdxl, options, wan: WanOptions::default() },
+        WorkerFamily::Wan(options) => {
+            Work { family: Family::Wan, options: &options.worker, wan: options.wan.clone() }
+        }
+    };
+    let settings = Settings::read(&work.options.service).map_err(Failure::arguments)?;
+    super::block_on(work.run(&Arc::new(settings), json))?;
     Ok(())
 }
 
-async fn work(options: &Options, settings: &Arc<Settings>, json: bool) -> Result<()> {
-    let queue = backend(settings, QueueName::Sdxl).await?;
-    for warning in queue.warnings().await? {
-        tracing::warn!("{}: {warning}", settings.queue.value.describe());
-    }
-    let hint = CallbackHint::new();
-    let worker = start(options, settings, &queue, &hint)?;
-    let shutdown = Shutdown::new();
-    stop_on_signals(shutdown.clone())?;
-    let reports = tokio::spawn(report(worker.subscribe(), json));
-    let delivery = deliver(settings, queue, hint)?;
-    let ended = if options.once {
-        let handled = worker.run_once(&shutdown).await;
-        handled.map(|handled| say_nothing_was_there(handled.as_ref(), json))
-    } else {
-        worker.run(&shutdown).await
-    };
-    if let Some(delivery) = delivery {
-        delivery.finish(if options.once { LAST_CALLBACKS } else { Duration::ZERO }).await;
-    }
-    // The worker is gone, and with it the sender of events.
-    reports.await?;
-    Ok(ended?)
+/// What a worker is to do.
+struct Work<'a> {
+    family: Family,
+    options: &'a Options,
+    wan: WanOptions,
 }
 
-fn start(
-    options: &Options,
-    settings: &Arc<Settings>,
-    queue: &Arc<dyn Backend>,
-    hint: &CallbackHint,
-) -> Result<Worker> {
-    let (model, rng, made_from) = (options.model.clone(), options.rng, settings.clone());
-    let make = move || -> Result<SdxlHandler> {
-        let storage = ourvidz_storage::open(made_from.storage.store.value.clone())?;
-        let settings = &made_from.storage;
-        let store = Store::new(storage, settings.layout.value, settings.report_bucket.value)?;
-        store.sweep(&settings.store.value);
-        let mut handler = SdxlHandler::new(model.clone(), rng, store, made_from.reference.on_error.value);
-        handler.load().map_err(Failure::into_error)?;
-        Ok(handler)
-    };
-    let connect_from = settings.clone();
-    let worker = Worker::builder(queue.clone(), WorkerId::new(&options.name))
-        .options(worker_options(settings))
-        .callback_hint(hint.clone())
-        .heartbeat_queue(move || {
-            let settings = connect_from.clone();
-            async move { super::connect::queue_of(&settings, QueueName::Sdxl).await }
+impl Work<'_> {
+    async fn run(&self, settings: &Arc<Settings>, json: bool) -> Result<()> {
+        let queue = backend(settings, self.queue()).await?;
+        for warning in queue.warnings().await? {
+            tracing::warn!("{}: {warning}", settings.queue.value.describe());
+        }
+        let hint = CallbackHint::new();
+        let worker = self.start(settings, &queue, &hint)?;
+        let shutdown = Shutdown::new();
+        stop_on_signals(shutdown.clone())?;
+        let reports = tokio::spawn(report(worker.subscribe(), json));
+        let delivery = deliver(settings, queue, hint)?;
+        let ended = if self.options.once {
+            let handled = worker.run_once(&shutdown).await;
+            handled.map(|handled| say_nothing_was_there(handled.as_ref(), json))
+        } else {
+            worker.run(&shutdown).await
+        };
+        if let Some(delivery) = delivery {
+            delivery.finish(if self.options.once { LAST_CALLBACKS } else { Duration::ZERO }).await;
+        }
+        // The worker is gone, and with it the sender of events.
+        reports.await?;
+        Ok(ended?)
+    }
+
+    fn queue(&self) -> QueueName {
+        match self.family {
+            Family::Sdxl => QueueName::Sdxl,
+            Family::Wan => QueueName::Wan,
+        }
+    }
+
+    fn start(
+        &self,
+        settings: &Arc<Settings>,
+        queue: &Arc<dyn Backend>,
+        hint: &CallbackHint,
+    ) -> Result<Worker> {
+        let (connect_from, name) = (settings.clone(), self.queue());
+        let id = self.options.name.as_deref().unwrap_or(match self.family {
+            Family::Sdxl => "sdxl",
+            Family::Wan => "wan",
+        });
+        let worker = Worker::builder(queue.clone(), WorkerId::new(id))
+            .options(worker_options(self.family, settings))
+            .callback_hint(hint.clone())
+            .heartbeat_queue(move || {
+                let settings = connect_from.clone();
+                async move { super::connect::queue_of(&settings, name).await }
+            });
+        let (model, rng, settings) = (self.options.model.clone(), self.options.rng, settings.clone());
+        let wan = self.wan.clone();
+        Ok(match self.family {
+            Family::Sdxl => worker.start(move || -> Result<SdxlHandler> {
+                let (store, _) = open_store(&settings)?;
+                let on_error = settings.reference.on_error.value;
+                let mut handler = SdxlHandler::new(model.clone(), rng, store, on_error);
+                handler.load().map_err(Failure::into_error)?;
+                Ok(handler)
+            })?,
+            Family::Wan => worker.start(move || -> Result<WanHandler> {
+                let (store, storage) = open_store(&settings)?;
+                let reference = &settings.reference;
+                let references = References::new(storage, &reference.allow_hosts, reference.on_error.value)?;
+                let model = WanModelOptions { model: model.clone(), wan: wan.clone() };
+                let mut handler = WanHandler::new(model, rng, store, references);
+                handler.load().map_err(Failure::into_error)?;
+                Ok(handler)
+            })?,
         })
-        .start(make)?;
-    Ok(worker)
+    }
 }
 
-fn worker_options(settings: &Settings) -> WorkerOptions {
-    let family = WorkerOptions::for_family(Family::Sdxl);
+fn open_store(settings: &Settings) -> Result<(Store, Arc<dyn Storage>)> {
+    let storage = ourvidz_storage::open(settings.storage.store.value.clone())?;
+    let settings = &settings.storage;
+    let store = Store::new(storage.clone(), settings.layout.value, settings.report_bucket.value)?;
+    store.sweep(&settings.store.value);
+    Ok((store, storage))
+}
+
+fn worker_options(family: Family, settings: &Settings) -> WorkerOptions {
+    let family = WorkerOptions::for_family(family);
     let mut retry = family.retry;
     retry.max_attempts = settings.queue_options.max_attempts;
     WorkerOptions {

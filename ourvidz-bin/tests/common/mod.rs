@@ -53,7 +53,7 @@ impl Place {
 
     /// `ourvidz` in this folder, without what the caller's environment says about models, devices and servers.
     pub(crate) fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
-        const SETTINGS: [&str; 6] = ["OURVIDZ_", "UPSTASH_", "SUPABASE_", "REDIS_", "AWS_", "JOB_"];
+        const SETTINGS: [&str; 7] = ["OURVIDZ_", "QWEN_", "UPSTASH_", "SUPABASE_", "REDIS_", "AWS_", "JOB_"];
         let mut command = Command::new(env!("CARGO_BIN_EXE_ourvidz"));
         command.args(arguments).current_dir(self.0.path()).env("XDG_CACHE_HOME", self.path("cache"));
         command.env("XDG_CONFIG_HOME", self.path("config"));

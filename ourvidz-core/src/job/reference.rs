@@ -6,10 +6,11 @@ use super::fields::Fields;
 use crate::Result;
 
 /// How a reference shapes the result, as callbacks report it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum ReferenceMode {
     /// No reference was applied.
+    #[default]
     None,
     /// SDXL: image-to-image at a denoise strength.
     Modify,

@@ -40,7 +40,7 @@ impl Embedder {
     /// As [`embed`](Self::embed), with a prompt, fewer dimensions, or other batches.
     ///
     /// # Errors
-    /// As [`embed`](Self::embed), and [`Error::Embed`] for an option outside its range.
+    /// As [`embed`](Self::embed), and [`Error::Request`] for an option outside its range.
     pub fn embed_with(
         &mut self,
         texts: &[impl AsRef<str>],

@@ -44,7 +44,7 @@ impl EmbedOptions {
     /// Checks the numbers for a model of `width` dimensions, and gives how many are kept.
     pub(super) fn check(&self, width: usize) -> Result<usize> {
         let refuse =
-            |field, rule: String, value: usize| Err(Error::Embed { field, rule, value: value.to_string() });
+            |field, rule: String, value: usize| Err(Error::Request { field, rule, value: value.to_string() });
         let dimensions = self.dimensions.unwrap_or(width);
         if !(1..=width).contains(&dimensions) {
             return refuse("dimensions", format!("from 1 to {width}, the model's"), dimensions);
@@ -86,7 +86,7 @@ impl Prompts {
             true => "absent: the checkpoint names no prompts".to_owned(),
             false => format!("one of {}", known.join(", ")),
         };
-        let refuse = || Error::Embed { field: "prompt name", rule: rule(), value: name.to_owned() };
+        let refuse = || Error::Request { field: "prompt name", rule: rule(), value: name.to_owned() };
         self.named.get(name).cloned().ok_or_else(refuse)
     }
 }

@@ -280,7 +280,8 @@ impl Graph {
     /// Adds an operator with one output, of any domain: the way to operators that have no method here.
     ///
     /// The caller vouches for the type and shape of the output. Domains beyond `""` and `com.microsoft` must be
-    /// registered with [`SessionOptions::operators`](crate::SessionOptions::operators).
+    /// registered with [`SessionOptions::operators`](crate::SessionOptions::operators), but for `ourvidz`, which sessions
+    /// register by themselves.
     pub fn operator(
         &mut self,
         domain: &str,
@@ -289,16 +290,34 @@ impl Graph {
         attributes: Vec<(&str, Attribute)>,
         output: (DType, Vec<Dim>),
     ) -> Value {
+        let [value] = self.operator_with_outputs(domain, op, inputs, attributes, [output]);
+        value
+    }
+
+    /// Adds an operator with several outputs, as [`Graph::operator`] does one with one.
+    pub fn operator_with_outputs<const N: usize>(
+        &mut self,
+        domain: &str,
+        op: &str,
+        inputs: &[Option<Value>],
+        attributes: Vec<(&str, Attribute)>,
+        outputs: [(DType, Vec<Dim>); N],
+    ) -> [Value; N] {
         let name = format!("{op}_{}", self.nodes.len());
-        let value = self.value(name, output.0, output.1);
+        let mut count = 0;
+        let outputs = outputs.map(|(dtype, shape)| {
+            count += 1;
+            let name = if count == 1 { name.clone() } else { format!("{name}.{count}") };
+            self.value(name, dtype, shape)
+        });
         self.nodes.push(Node {
             domain: domain.to_owned(),
             op: op.to_owned(),
             inputs: inputs.to_vec(),
-            outputs: vec![value],
+            outputs: outputs.to_vec(),
             attributes: attributes.into_iter().map(|(name, a)| (name.to_owned(), a)).collect(),
         });
-        value
+        outputs
     }
 
     fn value(&mut self, name: String, dtype: DType, shape: Vec<Dim>) -> Value {

@@ -50,6 +50,11 @@ impl Model {
         self.graph.nodes.iter().map(|node| format!("{}:{}", node.domain, node.op))
     }
 
+    /// Whether an operator is of `domain`.
+    pub(crate) fn uses(&self, domain: &str) -> bool {
+        self.graph.nodes.iter().any(|node| node.domain == domain)
+    }
+
     /// Which operators the graph may use.
     pub fn target(&self) -> super::Target {
         self.graph.target

@@ -2,10 +2,10 @@ use super::{Attribute, Dim, Graph, Node, Value};
 use crate::DType;
 
 impl Graph {
-    /// [`Graph::operator`] with several outputs, in the operator's order; one that is `None` is left out.
+    /// [`Graph::operator_with_outputs`] where outputs may be left out: those that are `None`.
     ///
     /// The value of an output that is left out must not be used.
-    pub fn operator_with_outputs(
+    pub fn operator_with_optional_outputs(
         &mut self,
         domain: &str,
         op: &str,

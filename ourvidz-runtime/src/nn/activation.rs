@@ -1,8 +1,8 @@
 use std::str::FromStr;
 
-use super::linear::{linear, linear_without_bias};
+use super::linear::linear;
 use crate::graph::{Attribute, Graph, Target, Value};
-use crate::{Error, Result, Weights};
+use crate::{Error, Result, Weights, cuda};
 
 /// Activations by the names of `config.json`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,17 +69,14 @@ pub fn silu(g: &mut Graph, x: Value) -> Result<Value> {
 /// # Errors
 /// Missing or wrongly shaped weights.
 pub fn geglu(g: &mut Graph, w: &Weights<'_>, x: Value, inner: usize) -> Result<Value> {
-    // The fused kernel exists for these widths only.
-    if g.target() == Target::Cuda && matches!(inner, 1280 | 2560 | 5120) && g.channels_last() {
-        let both = linear_without_bias(g, w, x, 2 * inner)?;
-        let bias = g.weight(w, "bias", &[2 * inner])?;
+    let both = linear(g, w, x, 2 * inner)?;
+    if g.target() == Target::Cuda {
         let mut shape = g.shape(both).to_vec();
         shape.pop();
         shape.push(inner.into());
         let out = (g.dtype_of(both), shape);
-        return Ok(g.operator("com.microsoft", "BiasSplitGelu", &[Some(both), Some(bias)], vec![], out));
+        return Ok(g.operator(cuda::DOMAIN, "Geglu", &[Some(both)], vec![], out));
     }
-    let both = linear(g, w, x, 2 * inner)?;
     let axis = g.shape(both).len() - 1;
     let hidden = g.slice(both, axis, 0, inner)?;
     let gate = g.slice(both, axis, inner, 2 * inner)?;

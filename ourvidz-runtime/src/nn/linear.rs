@@ -1,14 +1,30 @@
-use crate::graph::{Attribute, Graph, Target, Value};
-use crate::{DType, Result, Weights};
+use crate::graph::{Attribute, Graph, Target, Value, show};
+use crate::{DType, Error, Result, Weights, cuda};
 
 /// x: [..., D_in] -> [..., `out`], with a bias. Reads `weight` [out, in] and `bias` `[out]`.
 ///
 /// # Errors
 /// Missing or wrongly shaped weights.
 pub fn linear(g: &mut Graph, w: &Weights<'_>, x: Value, out: usize) -> Result<Value> {
+    if g.target() == Target::Cuda {
+        return fused(g, w, x, out, false, None);
+    }
     let y = linear_without_bias(g, w, x, out)?;
     let bias = g.weight(w, "bias", &[out])?;
     g.add(y, bias)
+}
+
+/// residual + linear(x): x [..., D_in], residual [..., D] -> [..., D]. Reads `weight` [D, in] and `bias` `[D]`.
+///
+/// # Errors
+/// Missing or wrongly shaped weights; [`Error::Shape`] where the residual has another shape.
+pub fn linear_residual(g: &mut Graph, w: &Weights<'_>, x: Value, residual: Value) -> Result<Value> {
+    let out = g.fixed(residual, -1)?;
+    if g.target() == Target::Cuda {
+        return fused(g, w, x, out, false, Some(residual));
+    }
+    let y = linear(g, w, x, out)?;
+    g.add(residual, y)
 }
 
 /// x: [..., D_in] -> [..., `out`]. Reads `weight` [out, in].
@@ -65,13 +81,11 @@ pub fn linear_f32(g: &mut Graph, w: &Weights<'_>, x: Value, out: usize) -> Resul
 /// # Errors
 /// Missing or wrongly shaped weights.
 pub fn linear_gelu_tanh(g: &mut Graph, w: &Weights<'_>, x: Value, out: usize) -> Result<Value> {
-    let y = linear_without_bias(g, w, x, out)?;
-    let bias = g.weight(w, "bias", &[out])?;
-    let like = (g.dtype_of(y), g.shape(y).to_vec());
     if g.target() == Target::Cuda {
-        return Ok(g.operator("com.microsoft", "FastGelu", &[Some(y), Some(bias)], vec![], like));
+        return fused(g, w, x, out, true, None);
     }
-    let y = g.add(y, bias)?;
+    let y = linear(g, w, x, out)?;
+    let like = (g.dtype_of(y), g.shape(y).to_vec());
     Ok(g.operator("", "Gelu", &[Some(y)], vec![("approximate", Attribute::Text("tanh".into()))], like))
 }
 
@@ -88,6 +102,35 @@ pub fn linear_gelu(g: &mut Graph, w: &Weights<'_>, x: Value, out: usize) -> Resu
     }
     let y = g.add(y, bias)?;
     Ok(g.unary("Gelu", y))
+}
+
+/// The product and all that follows it as one operator.
+fn fused(
+    g: &mut Graph,
+    w: &Weights<'_>,
+    x: Value,
+    out: usize,
+    gelu_tanh: bool,
+    residual: Option<Value>,
+) -> Result<Value> {
+    let input = g.fixed(x, -1)?;
+    let (weight, input_first) = g.matrix(w, out, input)?;
+    let bias = g.weight(w, "bias", &[out])?;
+    let mut shape = g.shape(x).to_vec();
+    shape.pop();
+    shape.push(out.into());
+    if let Some(residual) = residual.filter(|residual| g.shape(*residual) != shape) {
+        let found = show(g.shape(residual));
+        return Err(Error::shape("linear_residual", format!("needs a residual {}", show(&shape)), found));
+    }
+    let mut inputs = vec![Some(x), Some(weight), Some(bias)];
+    inputs.extend(residual.map(Some));
+    let attributes = vec![
+        ("out_first", Attribute::Int((!input_first).into())),
+        ("gelu_tanh", Attribute::Int(gelu_tanh.into())),
+    ];
+    let out = (g.dtype_of(x), shape);
+    Ok(g.operator(cuda::DOMAIN, "Linear", &inputs, attributes, out))
 }
 
 /// x: [..., K], weight: [`out`, K] -> [..., `out`]

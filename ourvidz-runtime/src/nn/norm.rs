@@ -1,5 +1,6 @@
 use super::activation::silu;
 use super::feature_map::channels;
+use super::modulation::modulated_layer_norm;
 use crate::graph::{Attribute, Dim, Graph, Target, Value, show};
 use crate::weights::Layout;
 use crate::{DType, Error, Result, Weights};
@@ -123,8 +124,22 @@ fn mean(g: &mut Graph, x: Value, axes: &[usize]) -> Value {
 /// Missing or wrongly shaped weights.
 pub fn layer_norm(g: &mut Graph, w: &Weights<'_>, x: Value, eps: f32) -> Result<Value> {
     let d = g.fixed(x, -1)?;
-    let (gamma, beta) = (g.weight(w, "weight", &[d])?, g.weight(w, "bias", &[d])?);
-    let out = (g.dtype_of(x), g.shape(x).to_vec());
-    let attributes = vec![("axis", Attribute::Int(-1)), ("epsilon", Attribute::Float(eps))];
-    Ok(g.operator("", "LayerNormalization", &[Some(x), Some(gamma), Some(beta)], attributes, out))
+    let [scale, shift] = layer_norm_weights(g, w, d)?;
+    modulated_layer_norm(g, x, scale, shift, eps)
+}
+
+/// Scale `[d]` and shift `[d]` of a layer normalisation, in the type that the target's kernels take. Reads `weight`
+/// `[d]` and `bias` `[d]`.
+///
+/// # Errors
+/// Missing or wrongly shaped weights.
+pub fn layer_norm_weights(g: &mut Graph, w: &Weights<'_>, d: usize) -> Result<[Value; 2]> {
+    Ok([vector(g, w, "weight", d)?, vector(g, w, "bias", d)?])
+}
+
+/// A vector of parameters `[d]` by `name`.
+pub(super) fn vector(g: &mut Graph, w: &Weights<'_>, name: &str, d: usize) -> Result<Value> {
+    // Our kernels take them in f32.
+    let dtype = if g.target() == Target::Cuda { DType::F32 } else { g.dtype() };
+    g.weight_as(w, name, &[d], dtype, Layout::AsStored)
 }

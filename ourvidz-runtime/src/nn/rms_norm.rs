@@ -1,5 +1,7 @@
+use super::norm::vector;
+use super::rotary::{check_tables, rotary_embedding};
 use crate::graph::{Attribute, Dim, Graph, Target, Value};
-use crate::{DType, Result, Weights};
+use crate::{DType, Result, Weights, cuda};
 
 /// x / sqrt(mean(x^2) + eps) over the last axis, times a weight: x [..., D] -> [..., D]. Reads `weight` `[D]`.
 ///
@@ -9,11 +11,11 @@ use crate::{DType, Result, Weights};
 /// Missing or wrongly shaped weights.
 pub fn rms_norm(g: &mut Graph, w: &Weights<'_>, x: Value, eps: f32) -> Result<Value> {
     let d = g.fixed(x, -1)?;
-    let weight = g.weight(w, "weight", &[d])?;
+    let weight = vector(g, w, "weight", d)?;
     if g.target() == Target::Cuda {
         let out = (g.dtype_of(x), g.shape(x).to_vec());
-        let attributes = vec![("axis", Attribute::Int(-1)), ("epsilon", Attribute::Float(eps))];
-        return Ok(g.operator("", "SimplifiedLayerNormalization", &[Some(x), Some(weight)], attributes, out));
+        let eps = vec![("epsilon", Attribute::Float(eps))];
+        return Ok(g.operator(cuda::DOMAIN, "RmsNorm", &[Some(x), Some(weight)], eps, out));
     }
     let wide = g.cast(x, DType::F32);
     let squares = g.mul(wide, wide)?;
@@ -52,7 +54,7 @@ pub fn add_rms_norm(
     let like = Some((g.dtype_of(x), g.shape(x).to_vec()));
     let inputs = [Some(x), Some(delta), Some(weight)];
     // The second and third output are of training.
-    let outputs = g.operator_with_outputs(
+    let outputs = g.operator_with_optional_outputs(
         "com.microsoft",
         "SkipSimplifiedLayerNormalization",
         &inputs,
@@ -60,4 +62,39 @@ pub fn add_rms_norm(
         vec![like.clone(), None, None, like],
     );
     Ok((outputs[3], outputs[0]))
+}
+
+/// Tables of a rotary embedding: cos and sin [L, H / 2] in f32, the same for every head.
+#[derive(Debug, Clone, Copy)]
+pub struct RotaryTables {
+    /// Cosines of the angles.
+    pub cos: Value,
+    /// Sines of the angles.
+    pub sin: Value,
+    /// Heads of width H that share the tables.
+    pub num_heads: usize,
+}
+
+/// [`rms_norm`] over all heads, then [`rotary_embedding`]: x [B, L, N * H] -> [B, L, N * H]. Reads `weight` `[N * H]`.
+///
+/// # Errors
+/// Those of the two.
+pub fn rms_norm_rotary(
+    g: &mut Graph,
+    w: &Weights<'_>,
+    x: Value,
+    eps: f32,
+    tables: &RotaryTables,
+) -> Result<Value> {
+    let RotaryTables { cos, sin, num_heads } = *tables;
+    if g.target() != Target::Cuda {
+        let y = rms_norm(g, w, x, eps)?;
+        return rotary_embedding(g, y, cos, sin, num_heads);
+    }
+    let d = check_tables(g, x, cos, sin, num_heads)?;
+    let weight = vector(g, w, "weight", d)?;
+    let [cos, sin] = [cos, sin].map(|table| Some(g.cast(table, DType::F32)));
+    let out = (g.dtype_of(x), g.shape(x).to_vec());
+    let eps = vec![("epsilon", Attribute::Float(eps))];
+    Ok(g.operator(cuda::DOMAIN, "RmsNormRotary", &[Some(x), Some(weight), cos, sin], eps, out))
 }

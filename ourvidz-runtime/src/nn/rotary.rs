@@ -3,19 +3,17 @@ use crate::{Error, Result};
 
 /// Rotates pairs of neighbouring numbers by angles of the token's position: x [B, L, N * H] -> [B, L, N * H].
 ///
-/// cos, sin: [L, H / 2] in x's type, the same for every head. Numbers 2i and 2i + 1 of a head become
+/// cos, sin: [L, H / 2] in x's type or f32, the same for every head. Numbers 2i and 2i + 1 of a head become
 /// `x0 cos - x1 sin` and `x0 sin + x1 cos`.
 ///
 /// # Errors
 /// [`Error::Shape`] where the tables do not fit the heads.
 pub fn rotary_embedding(g: &mut Graph, x: Value, cos: Value, sin: Value, num_heads: usize) -> Result<Value> {
-    let (width, half) = (g.fixed(x, -1)?, g.fixed(cos, -1)?);
-    if width != 2 * num_heads * half || g.shape(cos) != g.shape(sin) {
-        let rule = format!("tables must be [L, {width} / {num_heads} / 2]");
-        return Err(Error::shape("RotaryEmbedding", rule, show(g.shape(cos))));
-    }
+    let width = check_tables(g, x, cos, sin, num_heads)?;
+    let half = width / num_heads / 2;
     let out = (g.dtype_of(x), g.shape(x).to_vec());
     if g.target() == Target::Cuda {
+        let [cos, sin] = [cos, sin].map(|table| g.cast(table, out.0));
         // The tables begin with the first token.
         let first = g.constant_i64(&[1], &[0]);
         let attributes = vec![("interleaved", Attribute::Int(1))];
@@ -25,6 +23,7 @@ pub fn rotary_embedding(g: &mut Graph, x: Value, cos: Value, sin: Value, num_hea
     let mut shape = g.shape(x).to_vec();
     shape.truncate(2);
     shape.extend([num_heads.into(), half.into(), Dim::Fixed(2)]);
+    let x = g.cast(x, g.dtype_of(cos));
     let pairs = g.reshape(x, &[0, 0, num_heads as i64, half as i64, 2], shape)?; // [B, L, N, H / 2, 2]
     let table = |g: &mut Graph, table: Value| {
         let mut shape = g.shape(table).to_vec();
@@ -38,7 +37,18 @@ pub fn rotary_embedding(g: &mut Graph, x: Value, cos: Value, sin: Value, num_hea
     let (x0_sin, x1_cos) = (g.mul(x0, sin)?, g.mul(x1, cos)?);
     let (y0, y1) = (g.sub(x0_cos, x1_sin)?, g.add(x0_sin, x1_cos)?);
     let y = g.concat(&[y0, y1], 4)?;
-    g.reshape(y, &[0, 0, width as i64], out.1)
+    let y = g.reshape(y, &[0, 0, width as i64], out.1)?;
+    Ok(g.cast(y, out.0))
+}
+
+/// Width of x [B, L, N * H], after checking that the tables are [L, H / 2].
+pub(super) fn check_tables(g: &Graph, x: Value, cos: Value, sin: Value, num_heads: usize) -> Result<usize> {
+    let (width, half) = (g.fixed(x, -1)?, g.fixed(cos, -1)?);
+    if width != 2 * num_heads * half || g.shape(cos) != g.shape(sin) {
+        let rule = format!("tables must be [L, {width} / {num_heads} / 2]");
+        return Err(Error::shape("RotaryEmbedding", rule, show(g.shape(cos))));
+    }
+    Ok(width)
 }
 
 /// Rotates each number of a head's first half with its counterpart in the second: x [B, L, N, H] -> [B, L, N, H].

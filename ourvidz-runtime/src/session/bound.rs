@@ -76,7 +76,10 @@ impl Session {
             let memory = Device::Cpu.memory()?;
             bound.binding.bind_output_to_device(name, &memory).map_err(Error::session(&what))?;
         }
-        let outputs = self.inner.run_binding(&bound.binding).map_err(Error::session(&what))?;
+        let outputs = self
+            .inner
+            .run_binding_with_options(&bound.binding, &self.plain)
+            .map_err(Error::session(&what))?;
         bound.binding.synchronize_outputs().map_err(Error::session(&what))?;
         bound.outputs.iter().map(|name| from_ort(&outputs[name.as_str()], &what)).collect()
     }
@@ -100,7 +103,10 @@ impl Session {
             self.set_on_device(&mut bound, name, tensor)?;
         }
         let what = format!("running {} on {}", self.name, self.device);
-        let mut values = self.inner.run_binding(&bound.binding).map_err(Error::session(&what))?;
+        let mut values = self
+            .inner
+            .run_binding_with_options(&bound.binding, &self.plain)
+            .map_err(Error::session(&what))?;
         bound.binding.synchronize_outputs().map_err(Error::session(&what))?;
         let taken = bound.outputs.iter().map(|name| {
             let missing =
@@ -140,7 +146,7 @@ impl Session {
         bound.binding.bind_input(name, &value).map_err(Error::session(&what))
     }
 
-    fn input(&self, name: &str) -> Result<&super::Input> {
+    pub(super) fn input(&self, name: &str) -> Result<&super::Input> {
         let known = || self.inputs.iter().map(|input| input.name.clone()).collect::<Vec<_>>();
         let found = self.inputs.iter().find(|input| input.name == name);
         found.ok_or_else(|| self.unknown("input", name, &known()))
@@ -151,7 +157,7 @@ impl Session {
         Error::Invalid { field: format!("{kind} of {}", self.name), rule, value: name.into() }
     }
 
-    fn owns(&self, bound: &Bound) -> Result<()> {
+    pub(super) fn owns(&self, bound: &Bound) -> Result<()> {
         if bound.session == self.id {
             return Ok(());
         }

@@ -34,7 +34,10 @@ impl Session {
             self.set_on_device(&mut bound, name, tensor)?;
         }
         let what = format!("running {} on {}", self.name, self.device);
-        let mut values = self.inner.run_binding(&bound.binding).map_err(Error::session(&what))?;
+        let mut values = self
+            .inner
+            .run_binding_with_options(&bound.binding, &self.plain)
+            .map_err(Error::session(&what))?;
         bound.binding.synchronize_outputs().map_err(Error::session(&what))?;
         let host = run.outputs.iter().map(|name| from_ort(&values[*name], &what)).collect::<Result<_>>()?;
         let kept = run.keep.iter().map(|name| {

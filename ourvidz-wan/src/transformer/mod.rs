@@ -42,7 +42,8 @@ pub fn build(
 }
 
 /// As [`build`], and shows `tap` the values `timesteps_proj`, `temb`, `timestep_proj`, `text`, `patch_embedding`,
-/// `block.{i}.attn1`, `block.{i}.attn2`, `block.{i}.ffn`, `block.{i}` and `proj_out`.
+/// `block.{i}.attn1`, the tokens `block.{i}.attn2.before` and `block.{i}.attn2.after` cross-attention is added to them,
+/// `block.{i}.ffn`, `block.{i}` (with VACE, behind the hint) and `proj_out`.
 ///
 /// # Errors
 /// As [`build`].

@@ -4,7 +4,7 @@ use ourvidz_runtime::{DType, Graph, Value, Weights};
 use super::Tap;
 use crate::{Result, WanTransformerConfig};
 
-/// Vectors that the timestep gives to one block, each `[D]` in the graph's type. To a scale, 1 is already added.
+/// Vectors that the timestep gives to one block, each `[D]` in f32. To a scale, 1 is already added.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Modulation {
     pub(super) shift_msa: Value,
@@ -22,7 +22,7 @@ pub(super) struct Modulations {
     pub(super) scale: Value,
 }
 
-/// Declares `timestep` and computes every modulation from it: in f32, for all blocks at once, rounded at the end.
+/// Declares `timestep` and computes every modulation from it: in f32, for all blocks at once.
 pub(super) fn modulations(
     g: &mut Graph,
     w: &Weights<'_>,
@@ -61,7 +61,6 @@ pub(super) fn modulations(
     let flat = |g: &mut Graph, x, rows: usize| g.reshape(x, &[-1], vec![(rows * d).into()]);
     let (of_blocks, last) = (flat(g, of_blocks, 6 * count)?, flat(g, last, 2)?);
     let all = g.concat(&[of_blocks, last], 0)?;
-    let all = g.cast(all, dtype);
     let vectors = g.split(all, 0, 6 * count + 2)?;
     let (of_blocks, last) = vectors.split_at(6 * count);
     let blocks = of_blocks.as_chunks::<6>().0.iter().map(|v| Modulation {

@@ -1,4 +1,4 @@
-use ourvidz_runtime::nn;
+use ourvidz_runtime::nn::{self, Residual, RotaryTables};
 use ourvidz_runtime::{DType, Dim, Graph, Value, Weights};
 
 use super::Tap;
@@ -18,38 +18,45 @@ pub(super) fn build(
     let m = modulations(g, w, config, tap)?;
     let table = |g: &mut Graph, name| {
         let shape = vec!["tokens".into(), (config.attention_head_dim / 2).into()];
-        g.input(name, g.dtype(), shape)
+        g.input(name, DType::F32, shape)
     };
-    let shared = Shared { config, cos: table(g, "cos"), sin: table(g, "sin") };
+    let num_heads = config.num_attention_heads;
+    let rotary = RotaryTables { cos: table(g, "cos"), sin: table(g, "sin"), num_heads };
+    let shared = Shared { config, rotary };
     let cross: Vec<CrossAttention> =
         super::blocks(config).map(|block| cross_inputs(g, &block, config)).collect();
     let (of_blocks, of_control) = m.blocks.split_at(config.num_layers);
     let (cross_of_blocks, cross_of_control) = cross.split_at(config.num_layers);
 
     let patches = nn::patches(g, hidden_states, config.patch_size)?;
-    let mut x = nn::patch_embedding(g, &w.at("patch_embedding"), &patches, d)?; // [B, L, D]
-    tap(g, "patch_embedding", x);
+    let tokens = nn::patch_embedding(g, &w.at("patch_embedding"), &patches, d)?; // [B, L, D]
+    tap(g, "patch_embedding", tokens);
     let mut control = match &config.vace_layers {
-        Some(layers) => Some(Control::new(g, w, &shared, layers, x, (of_control, cross_of_control))?),
+        Some(layers) => Some(Control::new(g, w, &shared, layers, tokens, (of_control, cross_of_control))?),
         None => None,
     };
+    let mut x = Residual::new(tokens);
     for (i, (m, cross)) in of_blocks.iter().zip(cross_of_blocks).enumerate() {
         let hint = match &mut control {
             Some(control) => control.hint(g, w, &shared, i)?,
             None => None,
         };
-        let mut named = |g: &mut Graph, name: &str, value| {
-            let name = if name.is_empty() { format!("block.{i}") } else { format!("block.{i}.{name}") };
-            tap(g, &name, value);
+        let mut named = |g: &mut Graph, name: &str, value| match name {
+            "input" if i == 0 => (),
+            "input" => tap(g, &format!("block.{}", i - 1), value),
+            _ => tap(g, &format!("block.{i}.{name}"), value),
         };
         x = shared.block(g, &w.at("blocks").at(i), x, *m, cross, &mut named)?;
         if let Some(hint) = hint {
-            x = g.add(x, hint)?;
+            let tokens = x.value(g)?;
+            x = Residual::new(g.add(tokens, hint)?);
         }
     }
-    x = nn::modulated_layer_norm(g, x, m.scale, m.shift, eps)?;
+    let normed = x.layer_norm(g, m.scale, m.shift, eps)?;
+    let last = x.value(g)?;
+    tap(g, &format!("block.{}", config.num_layers - 1), last);
     let each = config.out_channels * config.patch_size.iter().product::<usize>();
-    x = nn::linear(g, &w.at("proj_out"), x, each)?; // [B, L, p_f p_h p_w C_out]
+    let x = nn::linear(g, &w.at("proj_out"), normed, each)?; // [B, L, p_f p_h p_w C_out]
     tap(g, "proj_out", x);
     let sample = nn::unpatchify(g, x, &patches)?;
     g.output("sample", sample);
@@ -100,7 +107,9 @@ impl<'a> Control<'a> {
         let Some(i) = self.layers.iter().position(|l| *l == layer) else { return Ok(None) };
         let w = w.at("vace_blocks").at(i);
         let no_tap: &mut Tap<'_> = &mut |_, _, _| ();
-        self.states = shared.block(g, &w, self.states, self.modulations[i], &self.cross[i], no_tap)?;
+        let states = Residual::new(self.states);
+        let mut states = shared.block(g, &w, states, self.modulations[i], &self.cross[i], no_tap)?;
+        self.states = states.value(g)?;
         let hint = nn::linear(g, &w.at("proj_out"), self.states, shared.config.inner_dim())?;
         Ok(Some(g.mul(hint, self.scales[i])?))
     }

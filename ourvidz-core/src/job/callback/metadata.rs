@@ -1,6 +1,6 @@
 use serde::Serialize;
 
-use super::ErrorCode;
+use super::{ErrorCode, WanMetadata};
 use crate::Error;
 use crate::job::{Adjusted, Job, JobType, Media, ReferenceMode, SdxlJob};
 
@@ -13,6 +13,8 @@ pub enum Metadata {
     Processing(ProcessingMetadata),
     /// Of `completed`, SDXL.
     Sdxl(Box<SdxlMetadata>),
+    /// Of `completed`, WAN.
+    Wan(Box<WanMetadata>),
     /// Of `failed`.
     Failed(FailedMetadata),
 }

@@ -3,6 +3,7 @@
 mod asset;
 mod code;
 mod metadata;
+mod wan;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -12,6 +13,7 @@ pub use code::ErrorCode;
 pub use metadata::{
     EnhancementStrategy, FailedMetadata, FinalPromptType, Metadata, ProcessingMetadata, SdxlMetadata,
 };
+pub use wan::WanMetadata;
 
 use super::{Job, Media, Rejected};
 

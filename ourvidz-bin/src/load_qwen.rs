@@ -1,0 +1,74 @@
+use std::path::PathBuf;
+
+use ourvidz_qwen::{GenerateOptions, Generated, QwenPipeline};
+use serde_json::{Value, json};
+
+use crate::cli::QwenModelOptions;
+use crate::config::env_vars::{self, Environment};
+use crate::failure::Failure;
+use crate::progress::Progress;
+
+/// Loads the language model asked for; there is no bundled one. `base` prefers `QWEN_BASE_PATH`.
+pub(crate) fn load_qwen(
+    options: &QwenModelOptions,
+    base: bool,
+    progress: &mut Progress,
+) -> Result<QwenPipeline, Failure> {
+    let mut names = env_vars::QWEN_MODELS;
+    if base {
+        names.swap(1, 2);
+    }
+    let environment = Environment::read();
+    let (flag, path) = match (&options.model, environment.first(&names)) {
+        (Some(path), _) => ("--model", path.clone()),
+        (None, Some((name, path))) => (name, PathBuf::from(path)),
+        (None, None) => {
+            let fault = format!("--model or one of {} must name a folder of Qwen", names.join(", "));
+            return Err(Failure::arguments(anyhow::anyhow!(fault)));
+        }
+    };
+    if !path.is_dir() {
+        return Err(Failure::arguments(anyhow::anyhow!("{flag}: {} is not a folder", path.display())));
+    }
+    let mut builder = QwenPipeline::builder(path).device(options.device);
+    if let Some(precision) = options.precision {
+        builder = builder.precision(precision);
+    }
+    if let Some(weights) = options.weights {
+        builder = builder.weights(weights);
+    }
+    if let Some(capacity) = options.capacity {
+        builder = builder.capacity(capacity);
+    }
+    if let Some(folder) = &options.cache_dir {
+        builder = builder.cache_folder(folder);
+    }
+    let qwen = builder.load_with(|p| progress.load(p))?;
+    progress.end();
+    Ok(qwen)
+}
+
+/// What is told of an answer.
+pub(crate) fn report(qwen: &QwenPipeline, generated: &Generated, options: &GenerateOptions) -> Value {
+    json!({
+        "text": generated.text,
+        "tokens": generated.tokens.len(),
+        "token_ids": generated.tokens,
+        "finish_reason": generated.finish_reason.as_str(),
+        "seed": if options.sampling.temperature == 0.0 { None } else { Some(generated.seed) },
+        "prompt_tokens": generated.prompt_tokens,
+        "first_token_seconds": generated.first_token_seconds,
+        "seconds": generated.seconds,
+        "tokens_per_second": tokens_per_second(generated),
+        "model": qwen.name(),
+        "device": qwen.device().to_string(),
+        "precision": qwen.precision().to_string(),
+        "weights": qwen.weights().to_string(),
+    })
+}
+
+/// Of the tokens behind the first, which the prompt's time belongs to; 0 where there are none.
+pub(crate) fn tokens_per_second(generated: &Generated) -> f64 {
+    let (tokens, seconds) = (generated.tokens.len(), generated.seconds - generated.first_token_seconds);
+    if tokens > 1 && seconds > 0.0 { (tokens - 1) as f64 / seconds } else { 0.0 }
+}

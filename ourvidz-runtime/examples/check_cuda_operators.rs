@@ -1,0 +1,298 @@
+//! Every operator of our own in every type beside its standard lowering in fp32 on the processor, and how fast it is.
+//!
+//! `cargo run --release -p ourvidz-runtime --example check_cuda_operators -- [DEVICE] [TOKENS]`
+//!
+//! TOKENS are those of the timed runs, 32,760 as in a WAN video of 81 frames; 0 times nothing. A layer's time is the
+//! difference between a graph of many of them behind one another and a graph of one. On `cpu` it checks the loops that
+//! say what the operators mean, for small widths.
+#![allow(clippy::print_stdout)]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+use ourvidz_runtime::nn::{self, Residual, RotaryTables};
+use ourvidz_runtime::{
+    DType, Device, Graph, Session, SessionOptions, Target, Tensor, TensorSet, Value, WeightCache, Weights,
+    open_safetensors,
+};
+use safetensors::tensor::{Dtype, TensorView};
+
+/// Rows of the comparison: no multiple of what a block holds.
+const ROWS: usize = 131;
+/// Layers behind one another in a timed graph.
+const LINKS: usize = 17;
+const EPS: f32 = 1e-6;
+
+/// Layers of one kind behind one another: x [1, L, D] -> [1, L, D].
+struct Layer {
+    name: &'static str,
+    width: usize,
+    /// Of the matrices: names and sizes [out, in]; each has a bias.
+    matrices: Vec<(&'static str, usize, usize)>,
+    /// Numbers that a token's row reads and writes, and its multiplications and additions.
+    work: (usize, usize),
+    build: fn(&mut Graph, &Weights<'_>, Value, &Inputs, usize) -> ourvidz_runtime::Result<Value>,
+}
+
+/// What a layer takes beside tokens: vectors [D] and tables [L, H / 2] in f32.
+struct Inputs {
+    gate: Value,
+    scale: Value,
+    shift: Value,
+    tables: RotaryTables,
+}
+
+fn layers() -> Vec<Layer> {
+    let mut layers = Vec::new();
+    for d in [1536, 5120, 320, 24] {
+        let new =
+            |name, passes, build| Layer { name, width: d, matrices: vec![], work: (passes * d, 0), build };
+        layers.push(new("LayerNorm", 2, |g, w, x, _, links| {
+            (0..links).try_fold(x, |x, i| nn::layer_norm(g, &w.at("norm").at(i), x, EPS))
+        }));
+        layers.push(new("ResidualLayerNorm", 4, |g, _, x, inputs, links| {
+            let (mut residual, mut y) = (Residual::new(x), x);
+            for _ in 0..links {
+                residual = residual.add_gated(g, y, inputs.gate)?;
+                y = residual.layer_norm(g, inputs.scale, inputs.shift, EPS)?;
+            }
+            let tokens = residual.value(g)?;
+            nn::gated_residual(g, tokens, y, inputs.gate)
+        }));
+        layers.push(new("GatedResidual", 3, |g, _, x, inputs, links| {
+            (0..links).try_fold(x, |y, _| nn::gated_residual(g, x, y, inputs.gate))
+        }));
+        layers.push(new("RmsNorm", 2, |g, w, x, _, links| {
+            (0..links).try_fold(x, |x, i| nn::rms_norm(g, &w.at("norm").at(i), x, EPS))
+        }));
+        layers.push(new("RmsNormRotary", 2, |g, w, x, inputs, links| {
+            let norm = |x, i| nn::rms_norm_rotary(g, &w.at("norm").at(i), x, EPS, &inputs.tables);
+            (0..links).try_fold(x, norm)
+        }));
+    }
+    for (d, inner) in [(1536, 8960), (24, 40)] {
+        let new = |name, matrices, flops, build| Layer { name, width: d, matrices, work: (0, flops), build };
+        layers.push(new("Linear", vec![("a", d, d)], 2 * d * d, |g, w, x, _, links| {
+            let d = g.fixed(x, -1)?;
+            (0..links).try_fold(x, |x, i| nn::linear(g, &w.at("a").at(i), x, d))
+        }));
+        layers.push(new("Linear, residual", vec![("a", d, d)], 2 * d * d, |g, w, x, _, links| {
+            (0..links).try_fold(x, |x, i| nn::linear_residual(g, &w.at("a").at(i), x, x))
+        }));
+        let pair = vec![("a", inner, d), ("b", d, inner)];
+        layers.push(new("Linear, GELU, Linear", pair, 4 * d * inner, |g, w, x, _, links| {
+            let d = g.fixed(x, -1)?;
+            let inner = if d == 24 { 40 } else { 8960 };
+            (0..links).try_fold(x, |x, i| {
+                let y = nn::linear_gelu_tanh(g, &w.at("a").at(i), x, inner)?;
+                nn::linear(g, &w.at("b").at(i), y, d)
+            })
+        }));
+        let pair = vec![("a", 8 * d, d), ("b", d, 4 * d)];
+        layers.push(new("Linear, Geglu, Linear", pair, 24 * d * d, |g, w, x, _, links| {
+            let d = g.fixed(x, -1)?;
+            (0..links).try_fold(x, |x, i| {
+                let y = nn::geglu(g, &w.at("a").at(i), x, 4 * d)?;
+                nn::linear(g, &w.at("b").at(i), y, d)
+            })
+        }));
+    }
+    layers
+}
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let argument = |i: usize, default: &str| arguments.get(i).cloned().unwrap_or_else(|| default.to_owned());
+    let device: Device = argument(0, "cuda:0").parse()?;
+    let tokens: usize = argument(1, "32760").parse()?;
+    let mut wrong = Vec::new();
+    for layer in layers().into_iter().filter(|layer| device != Device::Cpu || layer.width < 1000) {
+        // Products of f32 are TF32 on CUDA, with as many digits as f16.
+        for (dtype, allowed) in [(DType::F32, 1e-3), (DType::F16, 2e-3), (DType::Bf16, 1.5e-2)] {
+            let folder = tempfile::tempdir()?;
+            write(&folder.path().join("layer.safetensors"), &layer, dtype)?;
+            let run = |target, dtype, device, rows, links| Run {
+                layer: &layer,
+                target,
+                dtype,
+                device,
+                rows,
+                links,
+            };
+            let expected =
+                run(Target::Portable, DType::F32, Device::Cpu, ROWS, 1).once(folder.path(), dtype)?;
+            let found = run(Target::Cuda, dtype, device, ROWS, 1).once(folder.path(), dtype)?;
+            let error = difference(&found, &expected)?;
+            let mut line = format!("{:22} {:5} {dtype:4} {error:.1e}", layer.name, layer.width);
+            if tokens > 0 && layer.width > 24 && device != Device::Cpu && dtype != DType::F32 {
+                let [one, many] = [1, LINKS]
+                    .map(|links| run(Target::Cuda, dtype, device, tokens, links).time(folder.path()));
+                let seconds = (many? - one?) / (LINKS - 1) as f64;
+                let (numbers, flops) = layer.work;
+                line += &match flops {
+                    0 => format!(
+                        ", {:.3} ms, {:.2} TB/s",
+                        seconds * 1e3,
+                        (tokens * numbers * dtype.size()) as f64 / seconds / 1e12
+                    ),
+                    _ => format!(
+                        ", {:.3} ms, {:.0} TFLOP/s",
+                        seconds * 1e3,
+                        (tokens * flops) as f64 / seconds / 1e12
+                    ),
+                };
+            }
+            println!("{line}");
+            if error.is_nan() || error > allowed {
+                wrong.push(line);
+            }
+        }
+    }
+    ensure!(wrong.is_empty(), "too far from the standard lowering:\n{}", wrong.join("\n"));
+    Ok(())
+}
+
+struct Run<'a> {
+    layer: &'a Layer,
+    target: Target,
+    dtype: DType,
+    device: Device,
+    rows: usize,
+    links: usize,
+}
+
+impl Run<'_> {
+    /// The result for inputs rounded to `rounded`.
+    fn once(&self, folder: &Path, rounded: DType) -> Result<Tensor> {
+        let (mut session, inputs) = (self.session(folder)?, self.inputs(rounded)?);
+        let inputs: Vec<_> = inputs.iter().map(|(name, tensor)| (*name, tensor)).collect();
+        Ok(session.run(&inputs, &["y"])?.remove(0))
+    }
+
+    /// Seconds of a run, the median of seven behind two.
+    fn time(&self, folder: &Path) -> Result<f64> {
+        let (mut session, inputs) = (self.session(folder)?, self.inputs(self.dtype)?);
+        let inputs: Vec<_> = inputs.iter().map(|(name, tensor)| (*name, tensor)).collect();
+        let mut bound = session.bound(&inputs, &["small"])?;
+        let mut times = Vec::new();
+        for repeat in 0..9 {
+            let start = Instant::now();
+            session.run_bound(&mut bound, &[])?;
+            if repeat > 1 {
+                times.push(start.elapsed().as_secs_f64());
+            }
+        }
+        times.sort_by(f64::total_cmp);
+        Ok(times[times.len() / 2])
+    }
+
+    fn session(&self, folder: &Path) -> Result<Session> {
+        // Every link has the same numbers, under names of its own.
+        let mut views = BTreeMap::new();
+        for (name, view) in open_safetensors(&folder.join("layer.safetensors"))? {
+            let (layer, tensor) = name.split_once('.').unwrap_or((&name, ""));
+            for i in 0..self.links {
+                views.insert(format!("{layer}.{i}.{tensor}"), view.clone());
+            }
+        }
+        let set = TensorSet::new("layer", views);
+        let mut g = Graph::new("layer", self.target, self.dtype);
+        let d = self.layer.width;
+        let x = g.input("x", self.dtype, vec![1.into(), "tokens".into(), d.into()]);
+        let [gate, scale, shift] =
+            ["gate", "scale", "shift"].map(|name| g.input(name, DType::F32, vec![d.into()]));
+        let half = head(d) / 2;
+        let [cos, sin] =
+            ["cos", "sin"].map(|name| g.input(name, DType::F32, vec!["tokens".into(), half.into()]));
+        let tables = RotaryTables { cos, sin, num_heads: d / head(d) };
+        let inputs = Inputs { gate, scale, shift, tables };
+        let y = (self.layer.build)(&mut g, &set.root(), x, &inputs, self.links)?;
+        // Timed runs bring one row to the host.
+        let start = g.constant_i64(&[1], &[0]);
+        let end = g.constant_i64(&[1], &[1]);
+        let axis = g.constant_i64(&[1], &[1]);
+        let out = (self.dtype, vec![1.into(), 1.into(), d.into()]);
+        let small = g.operator("", "Slice", &[Some(y), Some(start), Some(end), Some(axis)], vec![], out);
+        g.output("small", small);
+        g.output("y", y);
+        let options = SessionOptions { device: self.device, ..SessionOptions::default() };
+        Ok(Session::load(&g.finish(), &options, &WeightCache::new(folder.join("cache")), &mut |_| ())?)
+    }
+
+    fn inputs(&self, rounded: DType) -> Result<Vec<(&'static str, Tensor)>> {
+        let (l, d) = (self.rows, self.layer.width);
+        let half = head(d) / 2;
+        let angles = numbers(l * half, 5);
+        let table = |f: fn(f32) -> f32| Tensor::f32(&[l, half], angles.iter().map(|x| f(3.0 * x)).collect());
+        Ok(vec![
+            ("x", Tensor::f32(&[1, l, d], numbers(l * d, 1))?.to_dtype(rounded)?),
+            ("gate", Tensor::f32(&[d], numbers(d, 2))?),
+            ("scale", Tensor::f32(&[d], numbers(d, 3))?),
+            ("shift", Tensor::f32(&[d], numbers(d, 4))?),
+            ("cos", table(f32::cos)?),
+            ("sin", table(f32::sin)?),
+        ])
+    }
+}
+
+/// Width of a head, as in WAN where it divides.
+fn head(width: usize) -> usize {
+    [128, 64, 12].into_iter().find(|head| width.is_multiple_of(*head)).unwrap_or(width)
+}
+
+/// Matrices and biases in `dtype`, vectors of norms in f32.
+fn write(path: &Path, layer: &Layer, dtype: DType) -> Result<()> {
+    let mut tensors = Vec::new();
+    for (seed, name) in [(11, "norm.weight"), (12, "norm.bias")] {
+        tensors.push((name.to_owned(), DType::F32, vec![layer.width], numbers(layer.width, seed)));
+    }
+    for (seed, (name, out, input)) in (20u64..).step_by(2).zip(&layer.matrices) {
+        let size = (3.0 / *input as f32).sqrt();
+        let weight = numbers(out * input, seed).iter().map(|x| x * size).collect();
+        tensors.push((format!("{name}.weight"), dtype, vec![*out, *input], weight));
+        tensors.push((format!("{name}.bias"), dtype, vec![*out], numbers(*out, seed + 1)));
+    }
+    let bytes = tensors.into_iter().map(|(name, dtype, shape, values)| {
+        let (kind, bytes): (_, Vec<u8>) = match dtype {
+            DType::F16 => {
+                (Dtype::F16, values.iter().flat_map(|x| half::f16::from_f32(*x).to_le_bytes()).collect())
+            }
+            DType::Bf16 => {
+                (Dtype::BF16, values.iter().flat_map(|x| half::bf16::from_f32(*x).to_le_bytes()).collect())
+            }
+            _ => (Dtype::F32, values.iter().flat_map(|x| x.to_le_bytes()).collect()),
+        };
+        (name, kind, shape, bytes)
+    });
+    let stored: Vec<_> = bytes.collect();
+    let views = stored
+        .iter()
+        .map(|(name, kind, shape, bytes)| Ok((name, TensorView::new(*kind, shape.clone(), bytes)?)))
+        .collect::<Result<Vec<_>>>()?;
+    Ok(safetensors::serialize_to_file(views, None, path)?)
+}
+
+/// Numbers without a pattern in -1..1.
+fn numbers(count: usize, seed: u64) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+/// Relative L2 error of whole arrays.
+fn difference(found: &Tensor, expected: &Tensor) -> Result<f64> {
+    ensure!(found.shape() == expected.shape(), "{:?}, not {:?}", found.shape(), expected.shape());
+    let (found, expected) = (found.clone().into_f32(), expected.clone().into_f32());
+    let square = |x: f64| x * x;
+    let pairs = found.iter().zip(&expected);
+    let distance: f64 = pairs.map(|(a, b)| square(f64::from(*a) - f64::from(*b))).sum();
+    let size: f64 = expected.iter().map(|b| square(f64::from(*b))).sum();
+    Ok((distance / size).sqrt())
+}

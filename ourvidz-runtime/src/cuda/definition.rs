@@ -1,0 +1,261 @@
+use std::ffi::c_void;
+use std::marker::PhantomData;
+
+use half::{bf16, f16};
+use ort::memory::Allocator;
+use ort::operator::{
+    BoxedKernel, ComputeContext, KernelContext, Operator, OperatorDomain, OperatorInput, OperatorOutput,
+    ShapeInferenceContext,
+};
+use ort::value::{DynTensorValueType, Shape, SymbolicDimensions, TensorElementType, ValueType};
+
+use super::context::Context;
+use super::driver::Handle;
+use crate::{DType, Device};
+
+/// Type of an input, and whether a node may end before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Input {
+    /// In the operator's type.
+    Same,
+    /// In the operator's type; may be left out with all that follow it.
+    SameOrNone,
+    /// In f32.
+    Float,
+    /// In f32; may be left out with all that follow it.
+    FloatOrNone,
+    /// Bytes: packed numbers.
+    Bytes,
+}
+
+/// An operator. Every output has the shape of the first input but for the last axis.
+pub(super) trait Definition: Send + Sync + 'static {
+    const NAME: &'static str;
+    const INPUTS: &'static [Input];
+    const OUTPUTS: usize = 1;
+    /// Attributes of a node, and what it keeps from run to run.
+    type Node: Send;
+
+    fn node(attributes: &KernelContext<'_>) -> Self::Node;
+
+    /// Length of the outputs' last axis by the inputs' shapes.
+    fn width(inputs: &[&[i64]]) -> i64;
+
+    /// The operator in f32 on the processor: what it means.
+    fn on_host(node: &Self::Node, inputs: &[HostTensor]) -> Result<Vec<Vec<f32>>, String>;
+
+    /// The operator on a stream.
+    fn on_device(node: &mut Self::Node, run: &DeviceRun<'_>) -> Result<(), String>;
+}
+
+/// An input on the processor.
+#[derive(Debug)]
+pub(super) struct HostTensor {
+    pub(super) shape: Vec<i64>,
+    pub(super) data: Vec<f32>,
+}
+
+impl HostTensor {
+    pub(super) fn width(&self) -> usize {
+        width_of(&self.shape)
+    }
+}
+
+/// A tensor on the device.
+#[derive(Debug)]
+pub(super) struct Operand {
+    pub(super) shape: Vec<i64>,
+    pub(super) pointer: *mut c_void,
+}
+
+impl Operand {
+    pub(super) fn width(&self) -> usize {
+        width_of(&self.shape)
+    }
+
+    /// Rows of the last axis.
+    pub(super) fn rows(&self) -> usize {
+        let leading = self.shape.len().saturating_sub(1);
+        self.shape[..leading].iter().product::<i64>().max(0) as usize
+    }
+}
+
+/// One run of a node on the device.
+pub(super) struct DeviceRun<'a> {
+    pub(super) context: &'static Context,
+    pub(super) stream: Handle,
+    pub(super) dtype: DType,
+    pub(super) inputs: Vec<Operand>,
+    pub(super) outputs: Vec<Operand>,
+    pub(super) compute: &'a ComputeContext,
+}
+
+impl DeviceRun<'_> {
+    /// ONNX Runtime's own memory on the device.
+    pub(super) fn allocator(&self) -> Result<Allocator, String> {
+        let memory = Device::Cuda(self.context.device()).memory().map_err(|e| e.to_string())?;
+        self.compute.allocator(&memory).map_err(|e| e.to_string())
+    }
+}
+
+fn width_of(shape: &[i64]) -> usize {
+    shape.last().copied().unwrap_or(1).max(0) as usize
+}
+
+/// Adds an operator in every type for both providers.
+pub(super) fn register<D: Definition>(mut domain: OperatorDomain) -> ort::Result<OperatorDomain> {
+    for dtype in [DType::F32, DType::F16, DType::Bf16] {
+        for cuda in [false, true] {
+            domain = domain.add(Registered::<D> { dtype, cuda, definition: PhantomData })?;
+        }
+    }
+    Ok(domain)
+}
+
+struct Registered<D> {
+    dtype: DType,
+    cuda: bool,
+    definition: PhantomData<D>,
+}
+
+impl<D: Definition> Operator for Registered<D> {
+    type Kernel<'attr> = BoxedKernel<'attr>;
+
+    fn name(&self) -> &str {
+        D::NAME
+    }
+
+    fn execution_provider_type(&self) -> Option<&str> {
+        self.cuda.then_some("CUDAExecutionProvider")
+    }
+
+    fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
+        let own = element(self.dtype);
+        D::INPUTS.iter().map(move |input| match input {
+            Input::Same => OperatorInput::required(own),
+            Input::SameOrNone => OperatorInput::optional(own),
+            Input::Float => OperatorInput::required(TensorElementType::Float32),
+            Input::FloatOrNone => OperatorInput::optional(TensorElementType::Float32),
+            Input::Bytes => OperatorInput::required(TensorElementType::Uint8),
+        })
+    }
+
+    fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
+        (0..D::OUTPUTS).map(|_| OperatorOutput::required(element(self.dtype)))
+    }
+
+    fn infer_shape(&self, ctx: &mut ShapeInferenceContext) -> ort::Result<()> {
+        let inputs = ctx.inputs();
+        let shapes: Vec<&[i64]> =
+            inputs.iter().map(|x| x.tensor_shape().map(|shape| &shape[..]).unwrap_or_default()).collect();
+        // A rank that is not known looks like a scalar.
+        if shapes.iter().any(|shape| shape.is_empty()) {
+            return Ok(());
+        }
+        let Some(ValueType::Tensor { ty, shape, dimension_symbols }) = inputs.first() else { return Ok(()) };
+        let (mut sizes, mut symbols) = (shape.to_vec(), dimension_symbols.to_vec());
+        if let (Some(size), Some(symbol)) = (sizes.last_mut(), symbols.last_mut()) {
+            *size = D::width(&shapes);
+            *symbol = String::new();
+        }
+        let output = ValueType::Tensor {
+            ty: *ty,
+            shape: Shape::new(sizes),
+            dimension_symbols: SymbolicDimensions::new(symbols),
+        };
+        (0..D::OUTPUTS).try_for_each(|i| ctx.set_output(i, &output))
+    }
+
+    fn create_kernel<'attr>(&self, ctx: &KernelContext<'attr>) -> ort::Result<BoxedKernel<'attr>> {
+        let (mut node, dtype) = (D::node(ctx), self.dtype);
+        if self.cuda {
+            return Ok(Box::new(move |ctx: &ComputeContext| run_on_device::<D>(&mut node, dtype, ctx)));
+        }
+        Ok(Box::new(move |ctx: &ComputeContext| run_on_host::<D>(&node, dtype, ctx)))
+    }
+}
+
+fn run_on_device<D: Definition>(node: &mut D::Node, dtype: DType, ctx: &ComputeContext) -> ort::Result<()> {
+    let failed = |reason: String| ort::Error::new(format!("{}: {reason}", D::NAME));
+    let stream = ctx.stream()?.ok_or_else(|| failed("there is no CUDA stream".into()))?.as_ptr().cast();
+    let mut inputs = Vec::with_capacity(D::INPUTS.len());
+    for i in 0..ctx.num_inputs()? {
+        let Some(input) = ctx.input(i)? else { break };
+        let shape = input.shape().to_vec();
+        let pointer = input.downcast::<DynTensorValueType>()?.data_ptr().cast_mut().cast();
+        inputs.push(Operand { shape, pointer });
+    }
+    let shape = output_shape::<D>(&inputs.iter().map(|x| &x.shape[..]).collect::<Vec<_>>());
+    let mut outputs = Vec::with_capacity(D::OUTPUTS);
+    for i in 0..D::OUTPUTS {
+        let output =
+            ctx.output(i, shape.clone())?.ok_or_else(|| failed(format!("output {i} is not used")))?;
+        let pointer = output.downcast::<DynTensorValueType>()?.data_ptr().cast_mut().cast();
+        outputs.push(Operand { shape: shape.clone(), pointer });
+    }
+    if shape.contains(&0) {
+        return Ok(());
+    }
+    let context = Context::of(stream).map_err(failed)?;
+    D::on_device(node, &DeviceRun { context, stream, dtype, inputs, outputs, compute: ctx }).map_err(failed)
+}
+
+fn run_on_host<D: Definition>(node: &D::Node, dtype: DType, ctx: &ComputeContext) -> ort::Result<()> {
+    let failed = |reason: String| ort::Error::new(format!("{}: {reason}", D::NAME));
+    let mut inputs = Vec::new();
+    for i in 0..ctx.num_inputs()? {
+        let (Some(input), Some(kind)) = (ctx.input(i)?, D::INPUTS.get(i)) else { break };
+        let own = matches!(kind, Input::Same | Input::SameOrNone);
+        let data = match if own {
+            dtype
+        } else if *kind == Input::Bytes {
+            DType::U8
+        } else {
+            DType::F32
+        } {
+            DType::U8 => input.try_extract_tensor::<u8>()?.1.iter().map(|x| f32::from(*x)).collect(),
+            DType::F16 => input.try_extract_tensor::<f16>()?.1.iter().map(|x| x.to_f32()).collect(),
+            DType::Bf16 => input.try_extract_tensor::<bf16>()?.1.iter().map(|x| x.to_f32()).collect(),
+            _ => input.try_extract_tensor::<f32>()?.1.to_vec(),
+        };
+        inputs.push(HostTensor { shape: input.shape().to_vec(), data });
+    }
+    let shape = output_shape::<D>(&inputs.iter().map(|x| &x.shape[..]).collect::<Vec<_>>());
+    let results = D::on_host(node, &inputs).map_err(failed)?;
+    for (i, result) in results.into_iter().enumerate() {
+        let mut output =
+            ctx.output(i, shape.clone())?.ok_or_else(|| failed(format!("output {i} is not used")))?;
+        let misfit = |len: usize| failed(format!("computed {} numbers for {len}", result.len()));
+        macro_rules! fill {
+            ($type:ty, $round:expr) => {{
+                let (_, values) = output.try_extract_tensor_mut::<$type>()?;
+                if values.len() != result.len() {
+                    return Err(misfit(values.len()));
+                }
+                values.iter_mut().zip(&result).for_each(|(to, x)| *to = $round(*x));
+            }};
+        }
+        match dtype {
+            DType::F16 => fill!(f16, f16::from_f32),
+            DType::Bf16 => fill!(bf16, bf16::from_f32),
+            _ => fill!(f32, std::convert::identity),
+        }
+    }
+    Ok(())
+}
+
+fn output_shape<D: Definition>(inputs: &[&[i64]]) -> Vec<i64> {
+    let mut shape = inputs.first().map(|shape| shape.to_vec()).unwrap_or_default();
+    if let Some(last) = shape.last_mut() {
+        *last = D::width(inputs);
+    }
+    shape
+}
+
+fn element(dtype: DType) -> TensorElementType {
+    match dtype {
+        DType::F16 => TensorElementType::Float16,
+        DType::Bf16 => TensorElementType::Bfloat16,
+        _ => TensorElementType::Float32,
+    }
+}

@@ -1,0 +1,45 @@
+// y = x / sqrt(mean(x^2) + eps) * weight over a row; then SiLU (SILU 1), or pairs of neighbours turned by the angle of
+// the row's position (HEAD numbers per head, tables [positions, HEAD / 2]).
+extern "C" __global__ void rms_norm(
+    const T* __restrict__ x, const float* __restrict__ weight, const float* __restrict__ cosines,
+    const float* __restrict__ sines, T* __restrict__ y, long long positions, float eps, long long rows) {
+    long long row = row_of_thread();
+    bool inside = row < rows;
+    long long start = row * COUNT;
+    float v[EACH][PACK];
+    float squares = 0.0f;
+#pragma unroll
+    for (int i = 0; i < EACH; i++) {
+        Pack p = {};
+        if (inside && has(i)) p = ((const Pack*)x)[start + pack_of_thread(i)];
+#pragma unroll
+        for (int k = 0; k < PACK; k++) {
+            v[i][k] = widen(p.x[k]);
+            squares += v[i][k] * v[i][k];
+        }
+    }
+    float factor = rsqrtf(sum_of_row(squares) / WIDTH + eps);
+    if (!inside) return;
+#pragma unroll
+    for (int i = 0; i < EACH; i++) {
+        if (!has(i)) continue;
+        Floats w = ((const Floats*)weight)[pack_of_thread(i)];
+        Pack p;
+#pragma unroll
+        for (int k = 0; k < PACK; k++) v[i][k] *= factor * w.x[k];
+#if HEAD
+        struct __align__(PACK >= 8 ? 16 : 2 * PACK) Half { float x[PACK / 2]; };
+        long long at = (row % positions) * (HEAD / 2) + pack_of_thread(i) * PACK % HEAD / 2;
+        Half c = *(const Half*)(cosines + at), s = *(const Half*)(sines + at);
+#pragma unroll
+        for (int k = 0; k < PACK; k += 2) {
+            p.x[k] = narrow(v[i][k] * c.x[k / 2] - v[i][k + 1] * s.x[k / 2]);
+            p.x[k + 1] = narrow(v[i][k] * s.x[k / 2] + v[i][k + 1] * c.x[k / 2]);
+        }
+#else
+#pragma unroll
+        for (int k = 0; k < PACK; k++) p.x[k] = narrow(SILU ? silu(v[i][k]) : v[i][k]);
+#endif
+        ((Pack*)y)[start + pack_of_thread(i)] = p;
+    }
+}
