@@ -160,8 +160,7 @@ impl QwenPipelineBuilder {
         }
         let target = self.device.target();
         let matrices = if weights == WeightType::Int4 { Matrices::Int4 } else { Matrices::Float };
-        let top = (target == Target::Cuda).then(|| decoder::top(&checkpoint.config));
-        let options = DecoderOptions { output: Output::Logits { top }, capacity, matrices };
+        let options = DecoderOptions { output: Output::Logits, capacity, matrices };
         let tensors = TensorSet::new("model", checkpoint.tensors);
         let mut g = Graph::new("qwen", target, precision.dtype());
         decoder::build(&mut g, &tensors, &checkpoint.config, &options)?;

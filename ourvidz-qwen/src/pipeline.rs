@@ -126,7 +126,11 @@ impl QwenPipeline {
         self.generate(&tokens, &request.options, &mut on_text)
     }
 
-    pub(crate) fn generate(
+    /// Continues tokens.
+    ///
+    /// # Errors
+    /// As `complete`.
+    pub fn generate(
         &mut self,
         prompt: &[u32],
         options: &GenerateOptions,

@@ -64,4 +64,25 @@ impl QwenPipeline {
         }
         Ok(Recorded { generated, token_ids, logits })
     }
+
+    /// Logits [T, V] of all positions of a text, in one run.
+    ///
+    /// # Errors
+    /// Tokens that the model cannot take; the device fails.
+    pub fn logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>> {
+        self.logits_in_steps(tokens, &[])
+    }
+
+    /// [`logits`](Self::logits) of a text whose last tokens are run one by one, as when they are generated.
+    ///
+    /// # Errors
+    /// As `logits`.
+    pub fn logits_in_steps(&mut self, together: &[u32], one_by_one: &[u32]) -> Result<Vec<f32>> {
+        self.decoder.reset()?;
+        let mut logits = self.decoder.logits(together, true)?.into_f32();
+        for token in one_by_one {
+            logits.extend(self.decoder.logits(&[*token], true)?.into_f32());
+        }
+        Ok(logits)
+    }
 }

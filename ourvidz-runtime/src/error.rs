@@ -169,6 +169,12 @@ impl Error {
         move |e| Error::Session { what, source: ort::Error::new_with_code(e.code(), e.message()) }
     }
 
+    /// A copy between host and device failed.
+    pub(crate) fn copy(what: impl Into<String>) -> impl FnOnce(String) -> Error {
+        let what = what.into();
+        move |reason| Error::Session { what, source: ort::Error::new(reason) }
+    }
+
     pub(crate) fn shape(op: &str, rule: impl Into<String>, found: impl Into<String>) -> Error {
         Error::Shape { op: op.to_owned(), rule: rule.into(), found: found.into() }
     }

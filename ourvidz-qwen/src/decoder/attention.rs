@@ -1,7 +1,7 @@
 use ourvidz_runtime::{Attribute, DType, Dim, Graph, Target, Value, Weights, nn};
 
-use super::{DecoderOptions, Matrices, QwenConfig, cache_names, linear};
-use crate::Result;
+use super::{DecoderOptions, Matrices, QwenConfig, cache_names};
+use crate::{Error, Result};
 
 /// What the attentions of all layers share.
 pub(super) struct Attention<'a> {
@@ -28,42 +28,42 @@ impl<'a> Attention<'a> {
     ) -> Result<Attention<'a>> {
         let lowering = match g.target() {
             Target::Cuda => Lowering::fused(g, config, options.capacity),
-            Target::Portable => Lowering::portable(g, config, cached)?,
+            Target::Portable | Target::Cpu => Lowering::portable(g, config, cached)?,
         };
         Ok(Attention { config, matrices: options.matrices, capacity: options.capacity, cached, lowering })
     }
 
     /// x: [B, L, D] -> [B, L, D]
     pub(super) fn layer(&self, g: &mut Graph, w: &Weights<'_>, x: Value, layer: usize) -> Result<Value> {
-        let c = self.config;
-        let mut project = |name: &str, heads: usize| -> Result<Value> {
-            let w = w.at(name);
-            let width = heads * c.head_dim();
-            let y = linear(g, &w, x, width, self.matrices)?;
-            if !c.qkv_bias() {
-                return Ok(y);
+        let (c, bias) = (self.config, self.config.qkv_bias());
+        let widths = [c.num_attention_heads, c.num_key_value_heads, c.num_key_value_heads];
+        let widths = widths.map(|heads| heads * c.head_dim());
+        let places = ["q_proj", "k_proj", "v_proj"].map(|name| w.at(name));
+        let packed = matches!(self.lowering, Lowering::Fused { .. }) && !c.qk_norm();
+        let y = if packed {
+            let places = places.each_ref();
+            let qkv = nn::project_three(g, places, x, widths, bias, self.matrices)?;
+            self.fused(g, [Some(qkv), None, None], layer)?
+        } else {
+            let mut project = |i: usize| nn::project(g, &places[i], x, widths[i], bias, self.matrices);
+            let [q, k, v] = [project(0)?, project(1)?, project(2)?];
+            match &self.lowering {
+                Lowering::Portable { cos, sin, mask } => {
+                    let q = self.heads(g, w, "q_norm", q)?; // [B, L, N, H]
+                    let k = self.heads(g, w, "k_norm", k)?; // [B, L, K, H]
+                    let v = split_heads(g, v, c.head_dim())?;
+                    let q = nn::rotary_halves(g, q, *cos, *sin)?;
+                    let k = nn::rotary_halves(g, k, *cos, *sin)?;
+                    self.portable(g, [q, k, v], *mask, layer)?
+                }
+                Lowering::Fused { .. } => {
+                    let q = self.normed(g, w, "q_norm", q)?;
+                    let k = self.normed(g, w, "k_norm", k)?;
+                    self.fused(g, [q, k, v].map(Some), layer)?
+                }
             }
-            let bias = g.weight(&w, "bias", &[width])?;
-            Ok(g.add(y, bias)?)
         };
-        let q = project("q_proj", c.num_attention_heads)?;
-        let k = project("k_proj", c.num_key_value_heads)?;
-        let v = project("v_proj", c.num_key_value_heads)?;
-        let y = match &self.lowering {
-            Lowering::Portable { cos, sin, mask } => {
-                let q = self.heads(g, w, "q_norm", q)?; // [B, L, N, H]
-                let k = self.heads(g, w, "k_norm", k)?; // [B, L, K, H]
-                let v = split_heads(g, v, c.head_dim())?;
-                let (q, k) = (nn::rotary_halves(g, q, *cos, *sin)?, nn::rotary_halves(g, k, *cos, *sin)?);
-                self.portable(g, [q, k, v], *mask, layer)?
-            }
-            Lowering::Fused { .. } => {
-                let q = self.normed(g, w, "q_norm", q)?;
-                let k = self.normed(g, w, "k_norm", k)?;
-                self.fused(g, [q, k, v], layer)
-            }
-        };
-        linear(g, &w.at("o_proj"), y, c.hidden_size, self.matrices)
+        Ok(nn::project(g, &w.at("o_proj"), y, c.hidden_size, false, self.matrices)?)
     }
 
     /// x: [B, L, N * H] -> [B, L, N, H], each head normalised where the model does that.
@@ -138,9 +138,13 @@ impl<'a> Attention<'a> {
         joined
     }
 
-    /// q: [B, L, N * H], k, v: [B, L, K * H] -> [B, L, N * H]
-    fn fused(&self, g: &mut Graph, [q, k, v]: [Value; 3], layer: usize) -> Value {
-        let Lowering::Fused { cos, sin, seqlens_k, total_sequence_length } = self.lowering else { return q };
+    /// q: [B, L, N * H], k, v: [B, L, K * H], or all three side by side in the first -> [B, L, N * H]
+    fn fused(&self, g: &mut Graph, [q, k, v]: [Option<Value>; 3], layer: usize) -> Result<Value> {
+        let (Some(first), Lowering::Fused { cos, sin, seqlens_k, total_sequence_length }) =
+            (q, &self.lowering)
+        else {
+            return Err(Error::NothingToChoose { count: 0 });
+        };
         let c = self.config;
         let length: Dim = if self.cached { self.capacity.into() } else { "length".into() };
         let cache: Vec<Dim> = vec!["batch".into(), c.num_key_value_heads.into(), length, c.head_dim().into()];
@@ -148,22 +152,24 @@ impl<'a> Attention<'a> {
         let dtype = g.dtype();
         let past = names.each_ref().map(|(past, _)| self.cached.then(|| g.input(past, dtype, cache.clone())));
         let inputs = [
-            Some(q),
-            Some(k),
-            Some(v),
+            q,
+            k,
+            v,
             past[0],
             past[1],
-            Some(seqlens_k),
-            Some(total_sequence_length),
-            Some(cos),
-            Some(sin),
+            Some(*seqlens_k),
+            Some(*total_sequence_length),
+            Some(*cos),
+            Some(*sin),
         ];
         let attributes = vec![
             ("num_heads", Attribute::Int(c.num_attention_heads as i64)),
             ("kv_num_heads", Attribute::Int(c.num_key_value_heads as i64)),
             ("do_rotary", Attribute::Int(1)),
         ];
-        let like = (dtype, g.shape(q).to_vec());
+        let mut shape = g.shape(first).to_vec();
+        shape[2] = (c.num_attention_heads * c.head_dim()).into();
+        let like = (dtype, shape);
         let outputs = [like, (dtype, cache.clone()), (dtype, cache)];
         let outputs =
             g.operator_with_outputs("com.microsoft", "GroupQueryAttention", &inputs, attributes, outputs);
@@ -172,7 +178,7 @@ impl<'a> Attention<'a> {
                 g.output(present, *value);
             }
         }
-        outputs[0]
+        Ok(outputs[0])
     }
 }
 

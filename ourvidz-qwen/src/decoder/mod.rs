@@ -11,17 +11,8 @@ use crate::Result;
 use attention::Attention;
 
 pub use config::QwenConfig;
+pub use ourvidz_runtime::nn::Matrices;
 pub use session::Decoder;
-
-/// What the matrices of the linear layers are stored as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Matrices {
-    /// In the graph's data type.
-    #[default]
-    Float,
-    /// Four bits a number, with one scale for each 32 of a row: 4.5 bits in fp16 and bf16.
-    Int4,
-}
 
 /// What a decoder's graph gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,12 +21,9 @@ pub enum Output {
     HiddenStates,
     /// `logits` [B, P, V] in f32 at the positions asked for, and the key/value cache.
     ///
-    /// With `top`, also the `top` highest logits of each, `top_logits` [B, P, top], and their tokens, `top_tokens`,
+    /// On `Target::Cuda` also the 64 highest of each, `top_logits` [B, P, 64], and their tokens, `top_tokens`, in f32,
     /// highest first.
-    Logits {
-        /// How many.
-        top: Option<usize>,
-    },
+    Logits,
 }
 
 /// How a decoder's graph is built.
@@ -75,7 +63,7 @@ pub fn build(
     // Embedding checkpoints hold the model without the class around it.
     let model = if root.shape("embed_tokens.weight").is_some() { root.clone() } else { root.at("model") };
     let ids = g.input("input_ids", DType::I64, vec!["batch".into(), "length".into()]);
-    let logits = matches!(options.output, Output::Logits { .. });
+    let logits = options.output == Output::Logits;
     let attention = Attention::new(g, config, options, logits)?;
     let eps = config.rms_norm_eps;
     let layers = model.at("layers");
@@ -97,9 +85,9 @@ pub fn build(
             g.output("last_hidden_state", normed);
             tensors.skip("lm_head.weight");
         }
-        Output::Logits { top } => {
+        Output::Logits => {
             let w = if config.tie_word_embeddings { table } else { root.at("lm_head") };
-            head::logits(g, &w, normed, config, options.matrices, top)?;
+            head::logits(g, &w, normed, config, options.matrices)?;
             if config.tie_word_embeddings {
                 // Some files repeat the table under this name.
                 tensors.skip("lm_head.weight");
@@ -117,28 +105,12 @@ fn feed_forward(
     config: &QwenConfig,
     matrices: Matrices,
 ) -> Result<Value> {
-    let inner = config.intermediate_size;
-    let gate = linear(g, &w.at("gate_proj"), x, inner, matrices)?;
-    let up = linear(g, &w.at("up_proj"), x, inner, matrices)?;
-    let gate = nn::silu(g, gate)?;
-    let hidden = g.mul(gate, up)?;
-    linear(g, &w.at("down_proj"), hidden, config.hidden_size, matrices)
-}
-
-/// x: [..., D_in] -> [..., `out`], without a bias.
-fn linear(g: &mut Graph, w: &Weights<'_>, x: Value, out: usize, matrices: Matrices) -> Result<Value> {
-    Ok(match matrices {
-        Matrices::Float => nn::linear_without_bias(g, w, x, out)?,
-        Matrices::Int4 => nn::linear_int4(g, w, x, out)?,
-    })
+    let places = [&w.at("gate_proj"), &w.at("up_proj")];
+    let hidden = nn::swiglu(g, places, x, config.intermediate_size, matrices)?;
+    Ok(nn::project(g, &w.at("down_proj"), hidden, config.hidden_size, false, matrices)?)
 }
 
 /// Names of the cache's tensors of layer `i`, before and after a run: keys, then values.
 pub(crate) fn cache_names(i: usize) -> [(String, String); 2] {
     ["key", "value"].map(|part| (format!("past.{i}.{part}"), format!("present.{i}.{part}")))
-}
-
-/// The highest logits that a recorded step gives: more than any `top_k` in use, with room for penalties.
-pub(crate) fn top(config: &QwenConfig) -> usize {
-    256.min(config.vocab_size)
 }

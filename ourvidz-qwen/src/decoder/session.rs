@@ -29,6 +29,9 @@ struct Shared {
     step: Bound,
 }
 
+/// Logits that a recorded step gives with their tokens.
+const TOP: usize = 64;
+
 /// Number of the recorded step.
 const STEP: u32 = 1;
 
@@ -40,7 +43,7 @@ impl Decoder {
     /// The memory of the cache is not there.
     pub fn new(session: Session, config: QwenConfig, target: Target, capacity: usize) -> Result<Decoder> {
         let cache = match target {
-            Target::Portable => Cache::Growing(vec![]),
+            Target::Portable | Target::Cpu => Cache::Growing(vec![]),
             Target::Cuda => Cache::Shared(Box::new(Shared::new(&session, &config, capacity)?)),
         };
         Ok(Decoder { session, config, capacity, used: 0, cache })
@@ -213,9 +216,9 @@ impl Shared {
         buffers.add("seqlens_k", DType::I32, &[1])?;
         buffers.add("logit_positions", DType::I64, &[1])?;
         buffers.add("logits", DType::F32, &[1, 1, config.vocab_size])?;
-        let top = super::top(config);
-        buffers.add("top_logits", DType::F32, &[1, 1, top])?;
-        buffers.add("top_tokens", DType::I64, &[1, 1, top])?;
+        for name in ["top_logits", "top_tokens"] {
+            buffers.add(name, DType::F32, &[1, 1, TOP])?;
+        }
         let step = session.unbound()?;
         let mut shared = Shared { buffers, step };
         let mut step = session.unbound()?;

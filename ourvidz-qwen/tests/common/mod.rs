@@ -55,8 +55,7 @@ fn session(model: &str, target: Target, options: &DecoderOptions) -> Result<(Ses
 }
 
 pub(crate) fn decoder(model: &str, target: Target, matrices: Matrices) -> Result<Decoder> {
-    let top = (target == Target::Cuda).then_some(256);
-    let options = DecoderOptions { output: DecoderOutput::Logits { top }, capacity: CAPACITY, matrices };
+    let options = DecoderOptions { output: DecoderOutput::Logits, capacity: CAPACITY, matrices };
     let (session, config) = session(model, target, &options)?;
     Ok(Decoder::new(session, config, target, CAPACITY)?)
 }

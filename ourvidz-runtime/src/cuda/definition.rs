@@ -24,6 +24,8 @@ pub(super) enum Input {
     Float,
     /// In f32; may be left out with all that follow it.
     FloatOrNone,
+    /// Bytes: packed numbers.
+    Bytes,
 }
 
 /// An operator, whose outputs all have one shape.
@@ -142,6 +144,7 @@ impl<D: Definition> Operator for Registered<D> {
             Input::SameOrNone => OperatorInput::optional(own),
             Input::Float => OperatorInput::required(TensorElementType::Float32),
             Input::FloatOrNone => OperatorInput::optional(TensorElementType::Float32),
+            Input::Bytes => OperatorInput::required(TensorElementType::Uint8),
         })
     }
 
@@ -226,7 +229,14 @@ fn run_on_host<D: Definition>(node: &D::Node, dtype: DType, ctx: &ComputeContext
     for i in 0..ctx.num_inputs()? {
         let (Some(input), Some(kind)) = (ctx.input(i)?, D::INPUTS.get(i)) else { break };
         let own = matches!(kind, Input::Same | Input::SameOrNone);
-        let data = match if own { dtype } else { DType::F32 } {
+        let data = match if own {
+            dtype
+        } else if *kind == Input::Bytes {
+            DType::U8
+        } else {
+            DType::F32
+        } {
+            DType::U8 => input.try_extract_tensor::<u8>()?.1.iter().map(|x| f32::from(*x)).collect(),
             DType::F16 => input.try_extract_tensor::<f16>()?.1.iter().map(|x| x.to_f32()).collect(),
             DType::Bf16 => input.try_extract_tensor::<bf16>()?.1.iter().map(|x| x.to_f32()).collect(),
             _ => input.try_extract_tensor::<f32>()?.1.to_vec(),

@@ -39,6 +39,8 @@ functions! {
         make_current = "cuCtxSetCurrent"(Handle);
         device_of_context = "cuCtxGetDevice"(*mut c_int);
         attribute = "cuDeviceGetAttribute"(*mut c_int, c_int, c_int);
+        copy_to_device = "cuMemcpyHtoD_v2"(u64, *const c_void, usize);
+        copy_to_host = "cuMemcpyDtoH_v2"(*mut c_void, u64, usize);
         load_module = "cuModuleLoadData"(*mut Handle, *const c_void);
         function = "cuModuleGetFunction"(*mut Handle, Handle, *const c_char);
         launch = "cuLaunchKernel"(
@@ -110,6 +112,8 @@ pub(super) const DESCRIBE_EPILOGUE: c_int = 7;
 pub(super) const DESCRIBE_BIAS: c_int = 8;
 /// `CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES`
 pub(super) const PREFER_WORKSPACE: c_int = 1;
+/// `CUBLASLT_EPILOGUE_DEFAULT`
+pub(super) const EPILOGUE_NONE: c_int = 1;
 /// `CUBLASLT_EPILOGUE_BIAS`
 pub(super) const EPILOGUE_BIAS: c_int = 4;
 /// `CUBLASLT_EPILOGUE_GELU_BIAS`, whose GELU is the approximation by tanh.

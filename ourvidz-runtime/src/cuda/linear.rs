@@ -72,8 +72,10 @@ impl Definition for Linear {
             rows: x.rows(),
             input: x.width(),
             out: bias.width(),
+            stride: bias.width(),
             out_first: node.out_first,
             gelu: node.gelu,
+            bias: true,
             residual: !residual.is_empty(),
         };
         let (k, n) = (product.input as i64, product.out as i64);

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use super::context::locked;
 use super::driver::{
     Algorithm, COMPUTE_F32, COMPUTE_TF32, CublasLt, DESCRIBE_BIAS, DESCRIBE_EPILOGUE, DESCRIBE_TRANSPOSE_A,
-    EPILOGUE_BIAS, EPILOGUE_GELU_BIAS, Handle, Heuristic, PREFER_WORKSPACE,
+    EPILOGUE_BIAS, EPILOGUE_GELU_BIAS, EPILOGUE_NONE, Handle, Heuristic, PREFER_WORKSPACE,
 };
 use crate::DType;
 
@@ -27,10 +27,14 @@ pub(super) struct Product {
     pub(super) rows: usize,
     pub(super) input: usize,
     pub(super) out: usize,
+    /// From one row of y to the next; at least `out`.
+    pub(super) stride: usize,
     /// The matrix lies as [out, input], otherwise as [input, out].
     pub(super) out_first: bool,
     /// GELU by its tanh approximation behind the bias.
     pub(super) gelu: bool,
+    /// A vector is added to each row.
+    pub(super) bias: bool,
     /// A tensor like y is added.
     pub(super) residual: bool,
 }
@@ -45,6 +49,7 @@ pub(super) struct Plan {
     algorithm: Algorithm,
     /// Bytes of scratch memory.
     pub(super) workspace: usize,
+    bias: bool,
     residual: bool,
 }
 
@@ -82,6 +87,7 @@ impl Matmuls {
             layouts: [null_mut(); 3],
             algorithm: Algorithm::default(),
             workspace: 0,
+            bias: product.bias,
             residual: product.residual,
         };
         let (kind, compute) = match product.dtype {
@@ -96,14 +102,19 @@ impl Matmuls {
         unsafe {
             let code = (library.description)(&mut plan.description, compute, 0);
             result("cublasLtMatmulDescCreate", code)?;
-            for (layout, (rows, columns)) in plan.layouts.iter_mut().zip([matrix, (input, rows), (out, rows)])
-            {
-                let code = (library.layout)(layout, kind, rows, columns, rows as i64);
+            let sizes = [(matrix, matrix.0), ((input, rows), input), ((out, rows), product.stride as u64)];
+            for (layout, ((rows, columns), stride)) in plan.layouts.iter_mut().zip(sizes) {
+                let code = (library.layout)(layout, kind, rows, columns, stride as i64);
                 result("cublasLtMatrixLayoutCreate", code)?;
             }
         }
         plan.describe(DESCRIBE_TRANSPOSE_A, &c_int::from(product.out_first))?;
-        plan.describe(DESCRIBE_EPILOGUE, &if product.gelu { EPILOGUE_GELU_BIAS } else { EPILOGUE_BIAS })?;
+        let epilogue = match (product.gelu, product.bias) {
+            (true, _) => EPILOGUE_GELU_BIAS,
+            (false, true) => EPILOGUE_BIAS,
+            (false, false) => EPILOGUE_NONE,
+        };
+        plan.describe(DESCRIBE_EPILOGUE, &epilogue)?;
         let mut chosen = locked(&self.chosen);
         (plan.algorithm, plan.workspace) = match chosen.get(&product) {
             Some(known) => *known,
@@ -163,7 +174,9 @@ impl Plan {
     /// # Safety
     /// The operands must be on the device with the sizes of the plan's product, and `workspace` as large as it asks.
     pub(super) unsafe fn run(&self, operands: &Operands, stream: Handle) -> Result<(), String> {
-        self.describe(DESCRIBE_BIAS, &operands.bias)?;
+        if self.bias {
+            self.describe(DESCRIBE_BIAS, &operands.bias)?;
+        }
         let (one, beta) = (1f32, if self.residual { 1f32 } else { 0f32 });
         let [matrix, x, y] = self.layouts;
         // SAFETY: as promised by the caller.

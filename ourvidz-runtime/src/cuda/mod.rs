@@ -14,12 +14,16 @@ mod gated;
 mod layer_norm;
 mod linear;
 mod matmul;
+mod project;
 mod rms_norm;
 mod rows;
+mod top;
 
 use ort::operator::OperatorDomain;
 
 use crate::{Error, Result};
+
+pub(crate) use top::TOP;
 
 /// The domain of the operators.
 pub(crate) const DOMAIN: &str = "ourvidz";
@@ -38,7 +42,30 @@ pub(crate) fn operators() -> Result<OperatorDomain> {
     domain = definition::register::<clip::AfterFrames>(domain).map_err(failed())?;
     domain = definition::register::<clip::DoubleFrames>(domain).map_err(failed())?;
     domain = definition::register::<gated::GatedResidual>(domain).map_err(failed())?;
-    definition::register::<gated::Geglu>(domain).map_err(failed())
+    domain = definition::register::<gated::Geglu>(domain).map_err(failed())?;
+    domain = definition::register::<project::Projection<1, false>>(domain).map_err(failed())?;
+    domain = definition::register::<project::Projection<2, false>>(domain).map_err(failed())?;
+    domain = definition::register::<project::Projection<3, false>>(domain).map_err(failed())?;
+    domain = definition::register::<project::Projection<1, true>>(domain).map_err(failed())?;
+    domain = definition::register::<project::Projection<2, true>>(domain).map_err(failed())?;
+    domain = definition::register::<project::Projection<3, true>>(domain).map_err(failed())?;
+    definition::register::<top::TopLogits>(domain).map_err(failed())
+}
+
+/// Copies between the host and a device, and waits for it.
+///
+/// # Safety
+/// Both places must hold as many bytes, the one on the device in the context of the calling thread.
+pub(crate) unsafe fn copy(to: *mut u8, from: *const u8, bytes: usize, to_device: bool) -> Result<(), String> {
+    let driver = driver::Driver::get()?;
+    // SAFETY: as promised by the caller.
+    let code = unsafe {
+        match to_device {
+            true => (driver.copy_to_device)(to as u64, from.cast(), bytes),
+            false => (driver.copy_to_host)(to.cast(), from as u64, bytes),
+        }
+    };
+    if code == 0 { Ok(()) } else { Err(format!("copying failed with CUDA error {code}")) }
 }
 
 /// Loads the libraries that the operators need on `device`.

@@ -2,7 +2,7 @@ use super::context::{Argument, Context, Kernel, Source};
 use super::definition::DeviceRun;
 use crate::DType;
 
-const TYPES: &str = include_str!("kernels/types.cu");
+pub(super) const TYPES: &str = include_str!("kernels/types.cu");
 const ROWS: &str = include_str!("kernels/rows.cu");
 
 /// Threads of a block, where a row needs fewer.
@@ -108,7 +108,7 @@ pub(super) fn pack(dtype: DType, [width, group]: [usize; 2]) -> usize {
     pack
 }
 
-fn type_number(dtype: DType) -> i64 {
+pub(super) fn type_number(dtype: DType) -> i64 {
     match dtype {
         DType::F16 => 1,
         DType::Bf16 => 2,

@@ -94,6 +94,21 @@ pub fn linear_gelu_tanh(g: &mut Graph, w: &Weights<'_>, x: Value, out: usize) ->
     Ok(g.operator("", "Gelu", &[Some(y)], vec![("approximate", Attribute::Text("tanh".into()))], like))
 }
 
+/// A linear layer and exact GELU: x [..., D_in] -> [..., `out`]. Reads `weight` and `bias`.
+///
+/// # Errors
+/// Missing or wrongly shaped weights.
+pub fn linear_gelu(g: &mut Graph, w: &Weights<'_>, x: Value, out: usize) -> Result<Value> {
+    let y = linear_without_bias(g, w, x, out)?;
+    let bias = g.weight(w, "bias", &[out])?;
+    if g.target() != Target::Portable {
+        let like = (g.dtype_of(y), g.shape(y).to_vec());
+        return Ok(g.operator("com.microsoft", "BiasGelu", &[Some(y), Some(bias)], vec![], like));
+    }
+    let y = g.add(y, bias)?;
+    Ok(g.unary("Gelu", y))
+}
+
 /// The product and all that follows it as one operator.
 fn fused(
     g: &mut Graph,
@@ -126,7 +141,7 @@ fn product_shape(g: &Graph, x: Value, out: usize) -> Vec<Dim> {
 
 /// x: [..., K], weight: [`out`, K] -> [..., `out`]
 pub(super) fn matmul_transposed(g: &mut Graph, x: Value, weight: Value, out: usize) -> Result<Value> {
-    if g.target() == Target::Cuda {
+    if g.target() != Target::Portable {
         let out = (g.dtype_of(x), product_shape(g, x, out));
         let transposed = vec![("transB", Attribute::Int(1))];
         return Ok(g.operator("com.microsoft", "FusedMatMul", &[Some(x), Some(weight)], transposed, out));

@@ -1,11 +1,11 @@
 use std::collections::BTreeMap;
 
-use ort::memory::{AllocationDevice, Allocator};
+use ort::memory::Allocator;
 use ort::session::RunOptions;
 use ort::value::{DynTensor, TensorElementType};
 
 use super::{Bound, Session, from_ort, to_ort};
-use crate::{DType, Device, Error, Result, Tensor};
+use crate::{DType, Device, Error, Result, Tensor, cuda};
 
 /// Tensors in a session's memory that keep their addresses, by name: caches that a run writes in place, and what a
 /// recorded CUDA graph reads and writes.
@@ -114,10 +114,12 @@ impl Buffers {
         }
         let what = format!("writing {name} on {device}");
         let source = to_ort(tensor.clone()).map_err(Error::session(&what))?;
-        if device != Device::Cpu {
-            return source.copy_into(target).map_err(Error::session(what));
-        }
         let bytes = tensor.shape().iter().product::<usize>() * tensor.dtype().size();
+        if device != Device::Cpu {
+            let (from, to) = (source.data_ptr().cast::<u8>(), target.data_ptr_mut().cast::<u8>());
+            // SAFETY: both tensors are of this type and count; the session has made its device's context current.
+            return unsafe { cuda::copy(to, from, bytes, true) }.map_err(Error::copy(what));
+        }
         // SAFETY: both tensors are in the processor's memory, of the same type and count, and different.
         unsafe {
             let (from, to) = (source.data_ptr().cast::<u8>(), target.data_ptr_mut().cast::<u8>());
@@ -133,7 +135,19 @@ impl Buffers {
     pub fn read(&self, name: &str) -> Result<Tensor> {
         let what = format!("reading {name} on {}", self.device);
         let tensor = self.tensor(name)?;
-        let copy = tensor.to(AllocationDevice::CPU, 0).map_err(Error::session(&what))?;
+        let host = Allocator::default();
+        let shape: Vec<i64> = tensor.shape().to_vec();
+        let mut copy = DynTensor::new(&host, *tensor.data_type(), shape).map_err(Error::session(&what))?;
+        let count = tensor.shape().num_elements();
+        let bytes = tensor.data_type().byte_size(count).unwrap_or(0);
+        let (from, to) = (tensor.data_ptr().cast::<u8>(), copy.data_ptr_mut().cast::<u8>());
+        // SAFETY: both tensors are of this type and count; on CUDA the session has made its context current.
+        unsafe {
+            match self.device {
+                Device::Cpu => std::ptr::copy_nonoverlapping(from, to, bytes),
+                _ => cuda::copy(to, from, bytes, false).map_err(Error::copy(&what))?,
+            }
+        }
         from_ort(&copy.into_dyn(), &what)
     }
 

@@ -1,0 +1,315 @@
+use std::collections::HashMap;
+use std::ffi::c_void;
+use std::ptr::null_mut;
+
+use ort::memory::AllocatedBlock;
+use ort::operator::KernelContext;
+
+use super::context::{Argument, Source};
+use super::definition::{Definition, DeviceRun, HostTensor, Input, Operand};
+use super::matmul::{Operands, Plan, Product};
+use super::rows::{TYPES, pack, type_number};
+use crate::weights::INT4_BLOCK;
+
+const ONE_ROW: &str = include_str!("kernels/project.cu");
+const MANY_ROWS: &str = include_str!("kernels/project_many.cu");
+
+/// Warps of a block.
+const WARPS: usize = 8;
+/// Warps that a GPU should have to choose from, a few for each that it runs at a time.
+const ENOUGH_WARPS: usize = 8448;
+
+/// Products of a language model, made for one row of x: x [..., K] and matrices [N, K] -> [..., N].
+///
+/// - `Project`, `ProjectInt4`: one matrix, and where attributes `bias` and `residual` say so, `[N]` and [..., N] added.
+/// - `SwiGlu`, `SwiGluInt4`: two matrices, `silu(x m0) * (x m1)`.
+/// - `ProjectThree`, `ProjectThreeInt4`: three matrices, their products side by side, with three biases or none.
+///
+/// With `INT4`, a matrix is bytes [N, K / 32, 16] and scales `[N * K / 32]` behind them.
+pub(super) struct Projection<const PARTS: usize, const INT4: bool>;
+
+/// A node of any of them.
+pub(super) struct Node {
+    bias: bool,
+    residual: bool,
+    /// By rows of x and part.
+    plans: HashMap<(usize, usize), Plan>,
+}
+
+/// A matrix on either side: its shape counts the same.
+struct Parts<'a, X> {
+    x: &'a X,
+    matrices: Vec<&'a X>,
+    scales: Vec<&'a X>,
+    biases: Vec<&'a X>,
+    residual: Option<&'a X>,
+}
+
+impl<'a, X> Parts<'a, X> {
+    fn new(node: &Node, parts: usize, int4: bool, inputs: &'a [X]) -> Result<Parts<'a, X>, String> {
+        let mut rest = inputs.iter();
+        let missing = || "needs more inputs".to_owned();
+        let x = rest.next().ok_or_else(missing)?;
+        let (mut matrices, mut scales, mut biases) = (vec![], vec![], vec![]);
+        for _ in 0..parts {
+            matrices.push(rest.next().ok_or_else(missing)?);
+            if int4 {
+                scales.push(rest.next().ok_or_else(missing)?);
+            }
+        }
+        for _ in 0..if node.bias { parts } else { 0 } {
+            biases.push(rest.next().ok_or_else(missing)?);
+        }
+        let residual = if node.residual { Some(rest.next().ok_or_else(missing)?) } else { None };
+        Ok(Parts { x, matrices, scales, biases, residual })
+    }
+}
+
+/// Numbers in a row of a matrix of this shape.
+fn columns(shape: &[i64]) -> i64 {
+    match shape {
+        [_, k] => *k,
+        [_, blocks, _] => blocks * INT4_BLOCK as i64,
+        _ => -1,
+    }
+}
+
+impl<const PARTS: usize, const INT4: bool> Definition for Projection<PARTS, INT4> {
+    const NAME: &'static str = match (PARTS, INT4) {
+        (1, false) => "Project",
+        (1, true) => "ProjectInt4",
+        (2, false) => "SwiGlu",
+        (2, true) => "SwiGluInt4",
+        (_, false) => "ProjectThree",
+        (_, true) => "ProjectThreeInt4",
+    };
+    const INPUTS: &'static [Input] = {
+        use Input::{Bytes, Same, SameOrNone};
+        match (PARTS, INT4) {
+            (1, false) => &[Same, Same, SameOrNone, SameOrNone],
+            (1, true) => &[Same, Bytes, Same, SameOrNone, SameOrNone],
+            (2, false) => &[Same, Same, Same],
+            (2, true) => &[Same, Bytes, Same, Bytes, Same],
+            (_, false) => &[Same, Same, Same, Same, SameOrNone, SameOrNone, SameOrNone],
+            (_, true) => &[Same, Bytes, Same, Bytes, Same, Bytes, Same, SameOrNone, SameOrNone, SameOrNone],
+        }
+    };
+    type Node = Node;
+
+    fn node(attributes: &KernelContext<'_>) -> Node {
+        let flag = |name| attributes.get::<i64>(name) == Some(1);
+        Node { bias: flag("bias"), residual: flag("residual"), plans: HashMap::new() }
+    }
+
+    fn width(inputs: &[&[i64]]) -> i64 {
+        let each = if INT4 { 2 } else { 1 };
+        let rows = |part: usize| inputs.get(1 + part * each).and_then(|m| m.first()).copied().unwrap_or(-1);
+        match PARTS {
+            3 => rows(0) + rows(1) + rows(2),
+            _ => rows(0),
+        }
+    }
+
+    fn on_host(node: &Node, inputs: &[HostTensor]) -> Result<Vec<Vec<f32>>, String> {
+        let parts = Parts::new(node, PARTS, INT4, inputs)?;
+        let k = parts.x.width();
+        if parts.matrices.iter().any(|m| columns(&m.shape) != k as i64) {
+            return Err(format!("a matrix does not have {k} columns"));
+        }
+        let matrices: Vec<Vec<f32>> = (0..PARTS)
+            .map(|i| match parts.scales.get(i) {
+                Some(scales) => dequantised(&parts.matrices[i].data, &scales.data),
+                None => parts.matrices[i].data.clone(),
+            })
+            .collect();
+        let mut y = Vec::new();
+        for row in parts.x.data.chunks_exact(k.max(1)) {
+            let products: Vec<Vec<f32>> = matrices
+                .iter()
+                .enumerate()
+                .map(|(i, matrix)| {
+                    let products =
+                        matrix.chunks_exact(k).map(|m| m.iter().zip(row).map(|(m, x)| m * x).sum());
+                    let bias = parts.biases.get(i).map(|b| &b.data[..]);
+                    let bias = (0..).map(|n| bias.map_or(0.0, |bias| bias[n]));
+                    products.zip(bias).map(|(y, b): (f32, f32)| y + b).collect()
+                })
+                .collect();
+            match (PARTS, &products[..]) {
+                (2, [gate, up]) => y.extend(gate.iter().zip(up).map(|(g, u)| g / (1.0 + (-g).exp()) * u)),
+                _ => y.extend(products.concat()),
+            }
+        }
+        if let Some(residual) = parts.residual {
+            y.iter_mut().zip(&residual.data).for_each(|(y, r)| *y += r);
+        }
+        Ok(vec![y])
+    }
+
+    fn on_device(node: &mut Node, run: &DeviceRun<'_>) -> Result<(), String> {
+        let Parts { x, matrices, scales, biases, residual } = Parts::new(node, PARTS, INT4, &run.inputs)?;
+        let (k, y) = (x.width(), &run.outputs[0]);
+        let fits = |i: usize, m: &&Operand| {
+            let n = m.shape.first().copied().unwrap_or(0);
+            columns(&m.shape) == k as i64
+                && biases.get(i).is_none_or(|b| b.shape == [n])
+                && scales.get(i).is_none_or(|s| s.shape == [n * (k / INT4_BLOCK) as i64])
+        };
+        let odd = INT4 && matrices.iter().any(|m| m.shape[0] % 2 != 0);
+        let even = PARTS != 2 || matrices[0].shape == matrices[1].shape;
+        if !matrices.iter().enumerate().all(|(i, m)| fits(i, m)) || odd || !even {
+            let shapes: Vec<_> = run.inputs.iter().map(|input| &input.shape).collect();
+            return Err(format!("inputs {shapes:?} do not fit"));
+        }
+        if residual.is_some_and(|r| r.shape != y.shape) {
+            return Err(format!("the residual is not {:?}", y.shape));
+        }
+        let parts = Parts { x, matrices, scales, biases, residual };
+        match x.rows() {
+            // SAFETY: the shapes were checked above.
+            1 => unsafe { one_row::<PARTS, INT4>(run, &parts) },
+            _ => many_rows::<PARTS>(&mut node.plans, run, &parts),
+        }
+    }
+}
+
+/// # Safety
+/// The operands' shapes must fit one another.
+unsafe fn one_row<const PARTS: usize, const INT4: bool>(
+    run: &DeviceRun<'_>,
+    parts: &Parts<'_, Operand>,
+) -> Result<(), String> {
+    let k = parts.x.width();
+    let gated = PARTS == 2;
+    let sizes: Vec<usize> = parts.matrices.iter().map(|m| m.shape[0] as usize).collect();
+    let rows = if gated { sizes[0] } else { sizes.iter().sum() };
+    // A warp has two rows of four-bit numbers at a time.
+    let units = if INT4 && !gated { rows.div_ceil(2) } else { rows };
+    let split = match ENOUGH_WARPS / units.max(1) {
+        0 | 1 => 1,
+        2 | 3 => 2,
+        _ => 4,
+    };
+    let number = |n: usize| n as i64;
+    let macros = [
+        ("TYPE", type_number(run.dtype)),
+        ("PACK", number(pack(run.dtype, if INT4 { [k, 8] } else { [k, k] }))),
+        ("K", number(k)),
+        ("GATED", gated.into()),
+        ("INT4", INT4.into()),
+        ("SPLIT", number(split)),
+        ("WARPS", number(WARPS)),
+    ];
+    let kernel = run.context.kernel(&Source { name: "project", code: &[TYPES, ONE_ROW], macros: &macros })?;
+    let pointer = |of: &[&Operand], i: usize| Argument::Pointer(of.get(i).map_or(null_mut(), |x| x.pointer));
+    let mut arguments = vec![Argument::Pointer(parts.x.pointer)];
+    for group in [&parts.matrices, &parts.scales, &parts.biases] {
+        arguments.extend((0..3).map(|i| pointer(group, i)));
+    }
+    arguments.push(Argument::Pointer(parts.residual.map_or(null_mut(), |r| r.pointer)));
+    arguments.push(Argument::Pointer(run.outputs[0].pointer));
+    arguments.extend((0..3).map(|i| Argument::Count(sizes.get(i).map_or(0, |n| *n as i64))));
+    let blocks = (units * split).div_ceil(WARPS);
+    // SAFETY: the arguments are those of the code; as promised by the caller.
+    unsafe { run.context.launch(kernel, (blocks, 32 * WARPS), run.stream, &mut arguments) }
+}
+
+fn many_rows<const PARTS: usize>(
+    plans: &mut HashMap<(usize, usize), Plan>,
+    run: &DeviceRun<'_>,
+    parts: &Parts<'_, Operand>,
+) -> Result<(), String> {
+    let (x, y, size) = (parts.x, &run.outputs[0], run.dtype.size());
+    let (rows, k, stride) = (x.rows(), x.width(), y.width());
+    let allocator = run.allocator()?;
+    let scratch = |bytes: usize| -> Result<Option<AllocatedBlock<'_>>, String> {
+        let block = (bytes > 0).then(|| allocator.alloc::<u8>(bytes).map_err(|e| e.to_string()));
+        block.transpose()
+    };
+    let place = |block: &mut Option<AllocatedBlock<'_>>| -> *mut c_void {
+        block.as_mut().map_or(null_mut(), |block| block.as_mut_ptr().cast())
+    };
+    let gated = PARTS == 2;
+    let mut gate = scratch(if gated { rows * stride * size } else { 0 })?;
+    let gate = place(&mut gate);
+    let mut column = 0;
+    for (part, matrix) in parts.matrices.iter().enumerate() {
+        let out = matrix.shape[0] as usize;
+        let product = Product {
+            dtype: run.dtype,
+            rows,
+            input: k,
+            out,
+            stride,
+            out_first: true,
+            gelu: false,
+            bias: !parts.biases.is_empty(),
+            residual: parts.residual.is_some(),
+        };
+        // Taken from the arena and given back at once: what else runs on this stream runs behind this product.
+        let mut wide = scratch(if parts.scales.is_empty() { 0 } else { out * k * size })?;
+        let mut weights = matrix.pointer;
+        if let Some(scales) = parts.scales.get(part) {
+            weights = place(&mut wide);
+            let blocks = out * k / INT4_BLOCK;
+            let pointers = [matrix.pointer, scales.pointer, weights];
+            // SAFETY: a matrix of these sizes fits the memory that was taken for it.
+            unsafe { elementwise(run, "dequantise", &pointers, blocks, [INT4_BLOCK, 8])? };
+        }
+        let plan = match plans.entry((rows, part)) {
+            std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
+            std::collections::hash_map::Entry::Vacant(place) => {
+                place.insert(run.context.matmuls()?.plan(product)?)
+            }
+        };
+        let mut workspace = scratch(plan.workspace)?;
+        let target = match (gated, part) {
+            (true, 0) => gate,
+            // SAFETY: the part begins inside y's first row.
+            _ => unsafe { y.pointer.cast::<u8>().add(if gated { 0 } else { column * size }).cast() },
+        };
+        let operands = Operands {
+            x: x.pointer,
+            matrix: weights,
+            bias: parts.biases.get(part).map_or(null_mut(), |b| b.pointer),
+            residual: parts.residual.map_or(target, |r| r.pointer),
+            y: target,
+            workspace: place(&mut workspace),
+        };
+        // SAFETY: shapes were checked; ONNX Runtime keeps the operands until the stream has passed this node.
+        unsafe { plan.run(&operands, run.stream)? };
+        column += out;
+    }
+    if gated {
+        let packs = rows * stride;
+        // SAFETY: both tensors have as many numbers.
+        unsafe { elementwise(run, "swiglu", &[gate, y.pointer], packs, [stride, stride])? };
+    }
+    Ok(())
+}
+
+/// Runs a kernel of `MANY_ROWS` on `count` numbers, or on `count` blocks of 32 of them.
+///
+/// # Safety
+/// The pointers must be those of the code.
+unsafe fn elementwise(
+    run: &DeviceRun<'_>,
+    name: &str,
+    pointers: &[*mut c_void],
+    count: usize,
+    widths: [usize; 2],
+) -> Result<(), String> {
+    let pack = pack(run.dtype, widths);
+    let macros = [("TYPE", type_number(run.dtype)), ("PACK", pack as i64)];
+    let kernel = run.context.kernel(&Source { name, code: &[TYPES, MANY_ROWS], macros: &macros })?;
+    let count = if name == "swiglu" { count / pack } else { count };
+    let mut arguments: Vec<_> = pointers.iter().map(|p| Argument::Pointer(*p)).collect();
+    arguments.push(Argument::Count(count as i64));
+    // SAFETY: as promised by the caller.
+    unsafe { run.context.launch(kernel, (count.div_ceil(256), 256), run.stream, &mut arguments) }
+}
+
+fn dequantised(packed: &[f32], scales: &[f32]) -> Vec<f32> {
+    let numbers = packed.iter().flat_map(|byte| [*byte as u8 & 15, *byte as u8 >> 4]);
+    numbers.enumerate().map(|(i, n)| (f32::from(n) - 8.0) * scales[i / INT4_BLOCK]).collect()
+}
