@@ -38,9 +38,13 @@ fn ids(bytes: &[u8], name: &str) -> Result<Vec<i64>> {
 #[test]
 fn complete_dumps_every_position() -> Result<()> {
     let (place, model) = (Place::new()?, "qwen2_untied");
-    let ended = complete(&place, model, &["--max-new-tokens", "32", "--dump", "x.safetensors"])?.succeeded()?;
+    let ended =
+        complete(&place, model, &["--max-new-tokens", "32", "--dump", "x.safetensors"])?.succeeded()?;
     ensure!(ended.stdout == format!("{}\n", text(model, "text")?), "{ended:?}");
-    ensure!(ended.stderr.starts_with("32 tokens behind 34") && ended.stderr.contains("max_new_tokens"), "{ended:?}");
+    ensure!(
+        ended.stderr.starts_with("32 tokens behind 34") && ended.stderr.contains("max_new_tokens"),
+        "{ended:?}"
+    );
     let golden = folder(model).join("golden.safetensors");
     let bytes = std::fs::read(&golden)?;
     let expected = [ids(&bytes, "prompt_ids")?, ids(&bytes, "decoded_ids")?].concat();
@@ -64,7 +68,8 @@ fn complete_answers_in_json() -> Result<()> {
     ensure!(value["weights"] == "fp32" && value["device"] == "cpu" && value["model"] == "qwen3", "{value}");
     ensure!(ended.stderr.is_empty(), "{ended:?}");
     // Four bits make another model of it, which runs as well.
-    let ended = complete(&place, "qwen3", &["--max-new-tokens", "3", "--weights", "int4", "--json"])?.succeeded()?;
+    let ended =
+        complete(&place, "qwen3", &["--max-new-tokens", "3", "--weights", "int4", "--json"])?.succeeded()?;
     let value: Value = serde_json::from_str(&ended.stdout)?;
     ensure!(value["weights"] == "int4" && value["precision"] == "fp32", "{value}");
     Ok(())
@@ -77,7 +82,11 @@ fn chat_answers_line_by_line() -> Result<()> {
     let folder = folder("qwen2_tied").display().to_string();
     let arguments = ["chat", "--temperature", "0", "--max-new-tokens", "4", "--json"];
     let mut command = place.command(arguments);
-    command.env("QWEN_INSTRUCT_PATH", folder).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .env("QWEN_INSTRUCT_PATH", folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = command.spawn()?;
     child.stdin.take().context("stdin")?.write_all(b"A fox?\n\nIn snow?\n/reset\nA fox?\n")?;
     let ended = Ended::of(child.wait_with_output()?)?.succeeded()?;
@@ -93,8 +102,11 @@ fn chat_answers_line_by_line() -> Result<()> {
 fn enhance_reports_what_it_did() -> Result<()> {
     let place = Place::new()?;
     let folder = folder("qwen2_tied").display().to_string();
-    let start = ["enhance", "--model", &folder, "--prompt", "fox in snow", "--max-new-tokens", "24", "--json"];
-    for (more, source) in [(&["--seed", "1"][..], "qwen_instruct"), (&["--style", "base", "--seed", "2"], "qwen_base")] {
+    let start =
+        ["enhance", "--model", &folder, "--prompt", "fox in snow", "--max-new-tokens", "24", "--json"];
+    for (more, source) in
+        [(&["--seed", "1"][..], "qwen_instruct"), (&["--style", "base", "--seed", "2"], "qwen_base")]
+    {
         // The built-in instructions alone are longer than what the tiny model takes.
         let own = ["--system-prompt", "Add words.", "--for", "video"];
         let ended = place.run(start.iter().chain(&own).chain(more))?.succeeded()?;
@@ -115,8 +127,14 @@ fn what_cannot_be_is_one_line_and_exit_2() -> Result<()> {
     let cases: [(&[&str], &str); 6] = [
         (&["complete", "--prompt", "x"], "--model or one of OURVIDZ_QWEN_MODEL"),
         (&["chat", "--model", "no/such"], "--model: no/such is not a folder"),
-        (&["complete", "--model", &folder, "--prompt", "x", "--temperature", "-1"], "temperature must be 0 or more"),
-        (&["complete", "--model", &folder, "--prompt", "x", "--max-new-tokens", "0"], "max_new_tokens must be"),
+        (
+            &["complete", "--model", &folder, "--prompt", "x", "--temperature", "-1"],
+            "temperature must be 0 or more",
+        ),
+        (
+            &["complete", "--model", &folder, "--prompt", "x", "--max-new-tokens", "0"],
+            "max_new_tokens must be",
+        ),
         (&["enhance", "--model", &folder, "--prompt", " "], "prompt must be a text that is not blank"),
         (&["complete", "--model", &folder, "--prompt", "x", "--weights", "int3"], "fp32, fp16, bf16 or int4"),
     ];

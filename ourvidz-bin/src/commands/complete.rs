@@ -3,8 +3,8 @@ use std::ops::ControlFlow;
 use ourvidz_qwen::{CompleteRequest, GenerateOptions};
 use ourvidz_runtime::Tensor;
 
-use crate::cli::CompleteOptions;
 use super::check_file;
+use crate::cli::CompleteOptions;
 use crate::failure::Failure;
 use crate::load_qwen::{load_qwen, report, tokens_per_second};
 use crate::progress::Progress;
