@@ -8,12 +8,8 @@ use crate::config::env_vars::{self, Environment};
 use crate::failure::Failure;
 use crate::progress::Progress;
 
-/// Loads the language model asked for; there is no bundled one. `base` prefers `QWEN_BASE_PATH`.
-pub(crate) fn load_qwen(
-    options: &QwenModelOptions,
-    base: bool,
-    progress: &mut Progress,
-) -> Result<QwenPipeline, Failure> {
+/// The folder of the language model that is configured, if one is. `base` prefers `QWEN_BASE_PATH`.
+pub(crate) fn qwen_path(options: &QwenModelOptions, base: bool) -> Result<Option<PathBuf>, Failure> {
     let mut names = env_vars::QWEN_MODELS;
     if base {
         names.swap(1, 2);
@@ -22,14 +18,25 @@ pub(crate) fn load_qwen(
     let (flag, path) = match (&options.model, environment.first(&names)) {
         (Some(path), _) => ("--model", path.clone()),
         (None, Some((name, path))) => (name, PathBuf::from(path)),
-        (None, None) => {
-            let fault = format!("--model or one of {} must name a folder of Qwen", names.join(", "));
-            return Err(Failure::arguments(anyhow::anyhow!(fault)));
-        }
+        (None, None) => return Ok(None),
     };
     if !path.is_dir() {
         return Err(Failure::arguments(anyhow::anyhow!("{flag}: {} is not a folder", path.display())));
     }
+    Ok(Some(path))
+}
+
+/// Loads the language model asked for; there is no bundled one. `base` prefers `QWEN_BASE_PATH`.
+pub(crate) fn load_qwen(
+    options: &QwenModelOptions,
+    base: bool,
+    progress: &mut Progress,
+) -> Result<QwenPipeline, Failure> {
+    let Some(path) = qwen_path(options, base)? else {
+        let names = env_vars::QWEN_MODELS.join(", ");
+        let fault = format!("--model or one of {names} must name a folder of Qwen");
+        return Err(Failure::arguments(anyhow::anyhow!(fault)));
+    };
     let mut builder = QwenPipeline::builder(path).device(options.device);
     if let Some(precision) = options.precision {
         builder = builder.precision(precision);

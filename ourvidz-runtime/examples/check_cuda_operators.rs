@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
-use ourvidz_runtime::nn::{self, Residual, RotaryTables};
+use ourvidz_runtime::nn::{self, ClipKernels, Conv2d, Conv3d, Residual, RotaryTables};
 use ourvidz_runtime::{
     DType, Device, Graph, Session, SessionOptions, Target, Tensor, TensorSet, Value, WeightCache, Weights,
     open_safetensors,
@@ -24,6 +24,8 @@ const ROWS: usize = 131;
 /// Layers behind one another in a timed graph.
 const LINKS: usize = 17;
 const EPS: f32 = 1e-6;
+/// Of the clips.
+const CHANNELS: usize = 96;
 
 /// Layers of one kind behind one another: x [1, L, D] -> [1, L, D].
 struct Layer {
@@ -126,7 +128,8 @@ fn main() -> Result<()> {
             let found = run(Target::Cuda, dtype, device, ROWS, 1).once(folder.path(), dtype)?;
             let error = difference(&found, &expected)?;
             let mut line = format!("{:22} {:5} {dtype:4} {error:.1e}", layer.name, layer.width);
-            if tokens > 0 && layer.width > 24 && device != Device::Cpu && dtype != DType::F32 {
+            let timed = tokens > 0 && [1536, 320].contains(&layer.width);
+            if timed && device != Device::Cpu && dtype != DType::F32 {
                 let [one, many] = [1, LINKS]
                     .map(|links| run(Target::Cuda, dtype, device, tokens, links).time(folder.path()));
                 let seconds = (many? - one?) / (LINKS - 1) as f64;
@@ -150,8 +153,78 @@ fn main() -> Result<()> {
             }
         }
     }
+    for kernels in [ClipKernels::Taps, ClipKernels::ChannelsLast3d] {
+        for (dtype, allowed) in [(DType::F32, 1e-3), (DType::F16, 2e-3)] {
+            let folder = tempfile::tempdir()?;
+            write_clip(&folder.path().join("clip.safetensors"), dtype)?;
+            let expected = clip(folder.path(), (Target::Portable, DType::F32, Device::Cpu), kernels, dtype)?;
+            // The processor has no convolution with channels last.
+            let kernels = if device == Device::Cpu { ClipKernels::Transposed } else { kernels };
+            let found = clip(folder.path(), (Target::Cuda, dtype, device), kernels, dtype)?;
+            let error = difference(&found, &expected)?;
+            let line = format!("clips, {kernels:?} {dtype:4} {error:.1e}");
+            println!("{line}");
+            if error.is_nan() || error > allowed {
+                wrong.push(line);
+            }
+            if device == Device::Cpu {
+                break;
+            }
+        }
+    }
     ensure!(wrong.is_empty(), "too far from the standard lowering:\n{}", wrong.join("\n"));
     Ok(())
+}
+
+/// What a VAE does to clips: frames behind others, convolutions that norms add up, residuals, frames doubled.
+fn clip(
+    folder: &Path,
+    (target, dtype, device): (Target, DType, Device),
+    kernels: ClipKernels,
+    rounded: DType,
+) -> Result<Tensor> {
+    let set = TensorSet::new("clip", open_safetensors(&folder.join("clip.safetensors"))?);
+    let w = set.root();
+    let mut g = Graph::new("clip", target, dtype);
+    let sizes = [3.into(), 10.into(), 14.into()];
+    let x = nn::clip_input(&mut g, "x", CHANNELS, sizes)?;
+    let before = nn::zero_frames(&mut g, x, 2);
+    let all = nn::after_frames(&mut g, before, x)?;
+    let mut conv = Conv3d { out_channels: CHANNELS, kernel: [3; 3], time_stride: 1, kernels };
+    let sum = nn::conv3d_sum(&mut g, &w.at("a"), all, conv)?;
+    let h = sum.norm_silu(&mut g, &w.at("norm"), &[CHANNELS])?;
+    conv.kernel = [1; 3];
+    let sum = nn::conv3d_sum(&mut g, &w.at("b"), nn::after_nothing(h), conv)?;
+    let sum = sum.plus(&mut g, nn::ClipSum::from(x))?;
+    let (value, normed) = sum.value_and_norm_silu(&mut g, &w.at("norm.again"), &[CHANNELS])?;
+    let doubled = nn::resize_frames_twice(&mut g, value)?;
+    let conv = Conv2d { out_channels: CHANNELS, kernel: 3, stride: 2, padding: (0, 1) };
+    let halved = nn::conv_frames_sum(&mut g, &w.at("c"), doubled, conv, kernels)?;
+    let y = halved.plus(&mut g, normed.into())?.value(&mut g)?;
+    nn::clip_output(&mut g, "y", y)?;
+    set.finish()?;
+    let options = SessionOptions { device, ..SessionOptions::default() };
+    let cache = WeightCache::new(folder.join("cache"));
+    let mut session = Session::load(&g.finish(), &options, &cache, &mut |_| ())?;
+    let shape = [1, CHANNELS, 3, 10, 14];
+    let x = Tensor::f32(&shape, numbers(shape.iter().product(), 31))?.to_dtype(rounded)?;
+    Ok(session.run(&[("x", &x)], &["y"])?.remove(0))
+}
+
+fn write_clip(path: &Path, dtype: DType) -> Result<()> {
+    let c = CHANNELS;
+    let matrix = |name: &str, shape: Vec<usize>, seed| {
+        let size = (3.0 / shape[1..].iter().product::<usize>() as f32).sqrt();
+        let weight = numbers(shape.iter().product(), seed).iter().map(|x| x * size).collect();
+        let bias = (format!("{name}.bias"), dtype, vec![c], numbers(c, seed + 1));
+        [(format!("{name}.weight"), dtype, shape, weight), bias]
+    };
+    let norm = |name: &str, seed| (format!("{name}.gamma"), DType::F32, vec![c], numbers(c, seed));
+    let mut tensors = vec![norm("norm", 41), norm("norm.again", 42)];
+    tensors.extend(matrix("a", vec![c, c, 3, 3, 3], 43));
+    tensors.extend(matrix("b", vec![c, c, 1, 1, 1], 45));
+    tensors.extend(matrix("c", vec![c, c, 3, 3], 47));
+    store(path, tensors)
 }
 
 struct Run<'a> {
@@ -254,6 +327,12 @@ fn write(path: &Path, layer: &Layer, dtype: DType) -> Result<()> {
         tensors.push((format!("{name}.weight"), dtype, vec![*out, *input], weight));
         tensors.push((format!("{name}.bias"), dtype, vec![*out], numbers(*out, seed + 1)));
     }
+    store(path, tensors)
+}
+
+type Numbers = (String, DType, Vec<usize>, Vec<f32>);
+
+fn store(path: &Path, tensors: Vec<Numbers>) -> Result<()> {
     let bytes = tensors.into_iter().map(|(name, dtype, shape, values)| {
         let (kind, bytes): (_, Vec<u8>) = match dtype {
             DType::F16 => {

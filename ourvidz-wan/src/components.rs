@@ -82,8 +82,9 @@ impl Components {
         let (mut conditioning, mut step) = (graph("transformer_conditioning"), graph("transformer"));
         let transformer_config = checkpoint.transformer_config.clone();
         graphs::transformer(&mut conditioning, &mut step, &checkpoint.transformer, &transformer_config)?;
-        let options =
-            VaeOptions { target, dtype: settings.vae_precision.dtype(), kernels: ClipKernels::default() };
+        // On CUDA the faster kernels (docs/PERFORMANCE.md); elsewhere the choice makes no difference.
+        let kernels = ClipKernels::ChannelsLast3d;
+        let options = VaeOptions { target, dtype: settings.vae_precision.dtype(), kernels };
         let vae = graphs::vae(&checkpoint.vae, &checkpoint.vae_config, options)?;
         let graphs = Graphs {
             text_encoder: text_encoder.finish(),

@@ -15,9 +15,9 @@ pub(crate) use embed::EmbedOptions;
 pub(crate) use qwen::{ChatOptions, CompleteOptions, EnhanceOptions, QwenModelOptions, Style};
 pub(crate) use service::{
     ConfigArguments, ConfigCommand, OutboxArguments, OutboxCommand, QueueArguments, QueueCommand,
-    ServiceOptions, SubmitOptions, WorkerArguments, WorkerFamily, WorkerOptions,
+    ServiceOptions, SubmitOptions, WanWorkerOptions, WorkerArguments, WorkerFamily, WorkerOptions,
 };
-pub(crate) use video::{VideoOptions, WanModelOptions, WanOptions};
+pub(crate) use video::{EnhancerOptions, VideoOptions, WanModelOptions, WanOptions};
 
 /// Images and video from prompts, on ONNX Runtime, without Python.
 #[derive(Debug, Parser)]
@@ -164,6 +164,8 @@ pub(crate) struct RunJobOptions {
     pub(crate) model: ModelOptions,
     #[command(flatten)]
     pub(crate) wan: WanOptions,
+    #[command(flatten)]
+    pub(crate) enhancer: EnhancerOptions,
     /// Whose random numbers a seed stands for: torch-cuda or torch-cpu
     #[arg(long, default_value = "torch-cuda")]
     pub(crate) rng: NoiseSource,

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{ModelOptions, WanOptions};
+use super::{EnhancerOptions, ModelOptions, WanOptions};
 use ourvidz_sdxl::NoiseSource;
 
 /// Where queues, files and callbacks go. The environment and `ourvidz.toml` say the same: docs/CONFIG.md.
@@ -155,6 +155,8 @@ pub(crate) struct WanWorkerOptions {
     pub(crate) worker: WorkerOptions,
     #[command(flatten)]
     pub(crate) wan: WanOptions,
+    #[command(flatten)]
+    pub(crate) enhancer: EnhancerOptions,
 }
 
 #[derive(Debug, Args)]

@@ -1,9 +1,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use ourvidz_qwen::WeightType;
 use ourvidz_wan::{NoiseSource, Precision};
 
-use super::ModelOptions;
+use super::{ModelOptions, QwenModelOptions};
 
 /// Which WAN model runs, and where.
 #[derive(Debug, Clone, Args)]
@@ -29,6 +30,32 @@ pub(crate) struct WanOptions {
     /// WAN: folder with tokenizer.json or spiece.model [default: the checkpoint's own]
     #[arg(long, value_name = "DIR")]
     pub(crate) tokenizer: Option<PathBuf>,
+}
+
+/// Which language model rewrites the prompts of enhanced jobs.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct EnhancerOptions {
+    /// Folder of Qwen for enhanced jobs [default: OURVIDZ_QWEN_MODEL, then QWEN_INSTRUCT_PATH and QWEN_BASE_PATH;
+    /// without any, prompts stay as they are]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) qwen_model: Option<PathBuf>,
+    /// Its weights: fp32, fp16, bf16 or int4 [default: fp32 on cpu, bf16 on CUDA]
+    #[arg(long, env = "OURVIDZ_QWEN_WEIGHTS")]
+    pub(crate) qwen_weights: Option<WeightType>,
+}
+
+impl EnhancerOptions {
+    /// On the device that the video model runs on.
+    pub(crate) fn on(&self, model: &ModelOptions) -> QwenModelOptions {
+        QwenModelOptions {
+            model: self.qwen_model.clone(),
+            device: model.device,
+            precision: None,
+            weights: self.qwen_weights,
+            capacity: None,
+            cache_dir: model.cache_dir.clone(),
+        }
+    }
 }
 
 /// Options have the names of Wan2.1's `generate.py`, with dashes or underscores.
@@ -103,6 +130,6 @@ pub(crate) struct VideoOptions {
     #[arg(long, value_name = "FILE.safetensors")]
     pub(crate) dump: Option<PathBuf>,
     /// An .mp4, a .png for one frame, or a folder for frames as PNG [default: video.mp4; image.png for one frame]
-    #[arg(short, long, alias = "save_file", visible_alias = "output", value_name = "OUT")]
+    #[arg(short = 'o', long, alias = "save_file", visible_alias = "output", value_name = "OUT")]
     pub(crate) save_file: Option<PathBuf>,
 }

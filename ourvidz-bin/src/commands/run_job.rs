@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::output;
 use crate::sdxl_jobs::SdxlHandler;
 use crate::store::Store;
-use crate::wan_jobs::{References, WanHandler};
+use crate::wan_jobs::{Enhancer, References, WanHandler};
 
 /// `ourvidz run-job`: one job from queue element to callback body.
 pub(crate) fn run_job(options: &RunJobOptions) -> Result<(), Failure> {
@@ -36,8 +36,9 @@ pub(crate) fn run_job(options: &RunJobOptions) -> Result<(), Failure> {
         Family::Sdxl => Box::new(SdxlHandler::new(model, options.rng, store, degrade)),
         Family::Wan => {
             let references = References::new(storage, &[], degrade)?;
+            let enhancer = Enhancer::new(options.enhancer.on(&model))?;
             let model = WanModelOptions { model, wan: options.wan.clone() };
-            Box::new(WanHandler::new(model, options.rng, store, references))
+            Box::new(WanHandler::new(model, options.rng, store, references, enhancer))
         }
     };
     let failure = match handler.handle(&job, &JobControl::detached(&job.id)) {

@@ -14,6 +14,7 @@ pub(crate) struct ConfigFile {
     pub(crate) callback: CallbackSection,
     pub(crate) reference: ReferenceSection,
     pub(crate) worker: WorkerSection,
+    pub(crate) wan: WanSection,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -68,6 +69,14 @@ pub(crate) struct WorkerSection {
     pub(crate) grace_seconds: Option<f64>,
     pub(crate) stall_seconds: Option<f64>,
     pub(crate) sdxl_deadline_seconds: Option<f64>,
+    pub(crate) wan_image_deadline_seconds: Option<f64>,
+    pub(crate) wan_video_deadline_seconds: Option<f64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct WanSection {
+    pub(crate) default_fps: Option<u32>,
 }
 
 /// Text that is not shown.

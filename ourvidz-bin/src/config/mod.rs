@@ -14,9 +14,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use ourvidz_queue::QueueOptions;
+use ourvidz_queue::worker::Deadlines;
 use ourvidz_storage::HostRule;
 
 use crate::cli::ServiceOptions;
+use crate::wan_jobs::DEFAULT_FPS;
 use env_vars::{DATA_DIR, Environment, SUPABASE_KEYS, SUPABASE_URL};
 use file::ConfigFile;
 
@@ -42,6 +44,7 @@ pub(crate) struct Settings {
     pub(crate) callback: Option<CallbackSettings>,
     pub(crate) reference: ReferenceSettings,
     pub(crate) worker: WorkerSettings,
+    pub(crate) wan: WanSettings,
 }
 
 /// A Supabase project.
@@ -73,7 +76,14 @@ pub(crate) enum OnReferenceError {
 pub(crate) struct WorkerSettings {
     pub(crate) grace: Setting<Duration>,
     pub(crate) stall: Setting<Duration>,
-    pub(crate) sdxl_deadline: Setting<Duration>,
+    pub(crate) deadlines: Deadlines,
+}
+
+/// What WAN jobs leave open.
+#[derive(Debug, Clone)]
+pub(crate) struct WanSettings {
+    /// Frames per second of jobs that name no rate.
+    pub(crate) default_fps: Setting<u32>,
 }
 
 /// Where files are kept when nothing else is said.
@@ -114,6 +124,7 @@ impl Settings {
             callback: CallbackSettings::resolve(environment, &file.callback, supabase.as_ref())?,
             reference: reference(&file)?,
             worker: worker(&file)?,
+            wan: wan(&file)?,
             data_dir,
             file: path,
         })
@@ -169,10 +180,31 @@ fn worker(file: &ConfigFile) -> Result<WorkerSettings> {
         let value = queue::seconds(key, value)?;
         anyhow::Ok(Setting::of_file(key, value, Duration::from_secs(default)))
     };
-    let section = &file.worker;
+    let deadline = |key, value, default: Duration| anyhow::Ok(queue::seconds(key, value)?.unwrap_or(default));
+    let (section, default) = (&file.worker, Deadlines::default());
     Ok(WorkerSettings {
         grace: seconds("worker.grace_seconds", section.grace_seconds, 25)?,
         stall: seconds("worker.stall_seconds", section.stall_seconds, 300)?,
-        sdxl_deadline: seconds("worker.sdxl_deadline_seconds", section.sdxl_deadline_seconds, 600)?,
+        deadlines: Deadlines {
+            sdxl: deadline("worker.sdxl_deadline_seconds", section.sdxl_deadline_seconds, default.sdxl)?,
+            wan_image: deadline(
+                "worker.wan_image_deadline_seconds",
+                section.wan_image_deadline_seconds,
+                default.wan_image,
+            )?,
+            wan_video: deadline(
+                "worker.wan_video_deadline_seconds",
+                section.wan_video_deadline_seconds,
+                default.wan_video,
+            )?,
+        },
     })
+}
+
+fn wan(file: &ConfigFile) -> Result<WanSettings> {
+    let default_fps = match file.wan.default_fps {
+        Some(fps) if !(8..=24).contains(&fps) => bail!("wan.default_fps: must be from 8 to 24, got {fps}"),
+        other => other,
+    };
+    Ok(WanSettings { default_fps: Setting::of_file("wan.default_fps", default_fps, DEFAULT_FPS) })
 }

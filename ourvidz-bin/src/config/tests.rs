@@ -122,7 +122,7 @@ fn every_key_of_the_file_is_taken() {
     assert_eq!(settings.reference.allow_hosts, ["files.internal".parse().unwrap()]);
     assert_eq!(settings.worker.grace.value, Duration::from_secs(5));
     assert_eq!(settings.worker.stall.value, Duration::from_secs(60));
-    assert_eq!(settings.worker.sdxl_deadline.value, Duration::from_secs(90));
+    assert_eq!(settings.worker.deadlines.sdxl, Duration::from_secs(90));
 }
 
 #[test]
@@ -149,4 +149,18 @@ fn what_is_wrong_is_named_with_its_rule() {
         let error = refused(variables, file);
         assert!(error.contains(expected) && !error.contains("hush"), "{error}");
     }
+}
+
+#[test]
+fn deadlines_and_the_rate_of_wan_jobs() {
+    let settings = resolve(&[], "").unwrap();
+    assert_eq!(settings.wan.default_fps.value, 16);
+    assert_eq!(settings.worker.deadlines, ourvidz_queue::worker::Deadlines::default());
+    let file = "[wan]\ndefault_fps = 24\n[worker]\nwan_video_deadline_seconds = 90\n";
+    let settings = resolve(&[], file).unwrap();
+    assert_eq!(settings.wan.default_fps.value, 24);
+    assert_eq!(settings.worker.deadlines.wan_video, Duration::from_secs(90));
+    assert_eq!(settings.worker.deadlines.wan_image, Duration::from_secs(900));
+    let text = refused(&[], "[wan]\ndefault_fps = 30\n");
+    assert!(text.contains("wan.default_fps") && text.contains("8 to 24") && text.contains("30"), "{text}");
 }

@@ -3,9 +3,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use ourvidz_core::job::Family;
-use ourvidz_queue::worker::{
-    CallbackHint, Deadlines, Handled, Outcome, Shutdown, Worker, WorkerEvent, WorkerOptions,
-};
+use ourvidz_queue::worker::{CallbackHint, Handled, Outcome, Shutdown, Worker, WorkerEvent, WorkerOptions};
 use ourvidz_queue::{Backend, QueueName, WorkerId};
 use ourvidz_storage::Storage;
 use serde_json::json;
@@ -14,13 +12,15 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::callbacks::deliver;
 use super::connect::backend;
-use crate::cli::{WanModelOptions, WanOptions, WorkerArguments, WorkerFamily, WorkerOptions as Options};
+use crate::cli::{
+    WanModelOptions, WanWorkerOptions, WorkerArguments, WorkerFamily, WorkerOptions as Options,
+};
 use crate::config::Settings;
 use crate::failure::Failure;
 use crate::output;
 use crate::sdxl_jobs::SdxlHandler;
 use crate::store::Store;
-use crate::wan_jobs::{References, WanHandler};
+use crate::wan_jobs::{Enhancer, References, WanHandler};
 
 /// How long `--once` waits for its callbacks to be accepted. Later ones stay in the outbox.
 const LAST_CALLBACKS: Duration = Duration::from_secs(10);
@@ -28,9 +28,9 @@ const LAST_CALLBACKS: Duration = Duration::from_secs(10);
 /// `ourvidz worker ...`: works on one queue until told to stop.
 pub(crate) fn worker(arguments: &WorkerArguments, json: bool) -> Result<(), Failure> {
     let work = match &arguments.family {
-        WorkerFamily::Sdxl(options) => Work { family: Family::Sdxl, options, wan: WanOptions::default() },
+        WorkerFamily::Sdxl(options) => Work { family: Family::Sdxl, options, wan: None },
         WorkerFamily::Wan(options) => {
-            Work { family: Family::Wan, options: &options.worker, wan: options.wan.clone() }
+            Work { family: Family::Wan, options: &options.worker, wan: Some(options) }
         }
     };
     let settings = Settings::read(&work.options.service).map_err(Failure::arguments)?;
@@ -42,7 +42,7 @@ pub(crate) fn worker(arguments: &WorkerArguments, json: bool) -> Result<(), Fail
 struct Work<'a> {
     family: Family,
     options: &'a Options,
-    wan: WanOptions,
+    wan: Option<&'a WanWorkerOptions>,
 }
 
 impl Work<'_> {
@@ -97,7 +97,8 @@ impl Work<'_> {
                 async move { super::connect::queue_of(&settings, name).await }
             });
         let (model, rng, settings) = (self.options.model.clone(), self.options.rng, settings.clone());
-        let wan = self.wan.clone();
+        let (wan, enhancer) =
+            self.wan.map(|options| (options.wan.clone(), options.enhancer.clone())).unwrap_or_default();
         Ok(match self.family {
             Family::Sdxl => worker.start(move || -> Result<SdxlHandler> {
                 let (store, _) = open_store(&settings)?;
@@ -110,9 +111,11 @@ impl Work<'_> {
                 let (store, storage) = open_store(&settings)?;
                 let reference = &settings.reference;
                 let references = References::new(storage, &reference.allow_hosts, reference.on_error.value)?;
+                let enhancer = Enhancer::new(enhancer.on(&model)).map_err(Failure::into_error)?;
                 let model = WanModelOptions { model: model.clone(), wan: wan.clone() };
-                let mut handler = WanHandler::new(model, rng, store, references);
-                handler.load().map_err(Failure::into_error)?;
+                let handler = WanHandler::new(model, rng, store, references, enhancer);
+                let mut handler = handler.with_default_fps(settings.wan.default_fps.value);
+                handler.load_all().map_err(Failure::into_error)?;
                 Ok(handler)
             })?,
         })
@@ -135,7 +138,7 @@ fn worker_options(family: Family, settings: &Settings) -> WorkerOptions {
         retry,
         callbacks: settings.callback.as_ref().map(|callback| callback.format.value),
         send_processing: settings.callback.as_ref().is_some_and(|callback| callback.processing.value),
-        deadlines: Deadlines { sdxl: settings.worker.sdxl_deadline.value, ..Deadlines::default() },
+        deadlines: settings.worker.deadlines,
         stall_timeout: settings.worker.stall.value,
         grace: settings.worker.grace.value,
         journal: Some(settings.data_dir.value.join("journal")),

@@ -1,6 +1,7 @@
 //! WAN jobs: from a typed request to a stored video or picture and the callback that says how it was made.
 
 mod encode;
+mod enhance;
 mod references;
 mod request;
 mod store;
@@ -24,6 +25,7 @@ use crate::load_wan::load_wan;
 use crate::progress::Progress;
 use crate::store::Store;
 
+pub(crate) use enhance::Enhancer;
 use references::Fetched;
 pub(crate) use references::References;
 
@@ -34,8 +36,13 @@ pub(crate) struct WanHandler {
     rng: NoiseSource,
     store: Store,
     references: References,
+    enhancer: Enhancer,
+    default_fps: u32,
     pipeline: Option<WanPipeline>,
 }
+
+/// The rate the model was trained at.
+pub(crate) const DEFAULT_FPS: u32 = 16;
 
 /// What a run made, before it is a file.
 struct Run {
@@ -53,12 +60,24 @@ impl WanHandler {
         rng: NoiseSource,
         store: Store,
         references: References,
+        enhancer: Enhancer,
     ) -> Self {
-        Self { model, rng, store, references, pipeline: None }
+        Self { model, rng, store, references, enhancer, default_fps: DEFAULT_FPS, pipeline: None }
     }
 
-    /// Loads the model, if it is not.
-    pub(crate) fn load(&mut self) -> Result<&mut WanPipeline, Failure> {
+    /// Frames per second of jobs that name no rate.
+    pub(crate) fn with_default_fps(self, default_fps: u32) -> Self {
+        Self { default_fps, ..self }
+    }
+
+    /// Loads the language model, where one is configured, and WAN.
+    pub(crate) fn load_all(&mut self) -> Result<(), Failure> {
+        self.enhancer.load()?;
+        self.load().map(drop)
+    }
+
+    /// Loads WAN, if it is not.
+    fn load(&mut self) -> Result<&mut WanPipeline, Failure> {
         let loaded = match self.pipeline.take() {
             Some(loaded) => loaded,
             None => {
@@ -120,11 +139,12 @@ impl JobHandler for WanHandler {
             return Err(JobFailure::permanent(ErrorCode::Model, text));
         }
         let seed = wan_job.seed.unwrap_or_else(ourvidz_wan::random_seed);
-        let mut metadata = WanMetadata::new(job, wan_job, seed);
-        let request = request::request(wan_job, seed, self.rng);
+        let mut metadata = WanMetadata::new(job, wan_job, seed, self.default_fps);
+        let mut request = request::request(wan_job, seed, self.rng, self.default_fps);
         request.validate()?;
         control.stage(Stage::Fetching)?;
         let fetched = self.references.fetch(job, wan_job, &self.store, control)?;
+        request.prompt = self.enhancer.enhance(job, wan_job, &mut metadata, control)?;
         let run = self.generate(&request, fetched.reference.as_ref(), control)?;
         control.stage(Stage::Storing)?;
         describe(&mut metadata, wan_job, &request, &fetched, &run);
@@ -136,7 +156,9 @@ impl JobHandler for WanHandler {
         }
         let assets = store::store(&self.store, job, &metadata, run.encoded, control)?;
         metadata.generation_time = (started.elapsed().as_secs_f64() * 1e3).round() / 1e3;
-        Ok(Callback::completed(job, assets, metadata))
+        let rewritten = metadata.final_prompt != metadata.original_prompt;
+        let enhanced_prompt = rewritten.then(|| metadata.final_prompt.clone());
+        Ok(Callback { enhanced_prompt, ..Callback::completed(job, assets, metadata) })
     }
 }
 

@@ -2,8 +2,8 @@ use ourvidz_core::job::WanJob;
 use ourvidz_queue::worker::JobFailure;
 use ourvidz_wan::{Error, NoiseSource, TextToVideo};
 
-/// The pipeline's request for a job.
-pub(super) fn request(job: &WanJob, seed: u64, rng: NoiseSource) -> TextToVideo {
+/// The pipeline's request for a job, with `default_fps` where it names none.
+pub(super) fn request(job: &WanJob, seed: u64, rng: NoiseSource, default_fps: u32) -> TextToVideo {
     TextToVideo {
         negative_prompt: job.negative_prompt.clone(),
         num_inference_steps: job.num_inference_steps as usize,
@@ -11,7 +11,7 @@ pub(super) fn request(job: &WanJob, seed: u64, rng: NoiseSource) -> TextToVideo 
         width: job.width as usize,
         height: job.height as usize,
         num_frames: job.num_frames as usize,
-        fps: job.fps,
+        fps: job.fps.unwrap_or(default_fps),
         scheduler: job.sample_solver.clone(),
         shift: Some(job.sample_shift),
         seed: Some(seed),

@@ -26,6 +26,11 @@ pub(crate) fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/sdxl").join(name)
 }
 
+/// The same of WAN.
+pub(crate) fn golden_wan(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/wan").join(name)
+}
+
 /// A folder of one test, in which the command runs and keeps its cache.
 pub(crate) struct Place(TempDir);
 

@@ -22,8 +22,8 @@ pub struct WanJob {
     pub height: u32,
     /// 4n + 1 from 1 to 81, rounded down. Default 81; always 1 for picture types.
     pub num_frames: u32,
-    /// Frames per second, 8 to 24. Default 16, the rate the model was trained at.
-    pub fps: u32,
+    /// Frames per second, 8 to 24; `None` for the worker's own default, which is 16, the rate the model was trained at.
+    pub fps: Option<u32>,
     /// 10 to 50. Default 25 (fast), 50 (high).
     pub num_inference_steps: u32,
     /// 1 to 20. Default 6.5 (fast), 7.5 (high).
@@ -57,7 +57,10 @@ impl WanJob {
             width,
             height,
             num_frames: read_num_frames(fields, job_type.media())?,
-            fps: fields.clamped_count(&["config.fps"], 8..=24, 16)?,
+            fps: match fields.find(&["config.fps"]) {
+                Some(_) => Some(fields.clamped_count(&["config.fps"], 8..=24, 16)?),
+                None => None,
+            },
             num_inference_steps: read_steps(fields, default_steps)?,
             guidance_scale: read_guidance_scale(fields, default_guidance)?,
             sample_solver: fields.filled_text(&["config.sample_solver", "config.scheduler"])?,

@@ -28,7 +28,7 @@ pub(super) enum Input {
     Bytes,
 }
 
-/// An operator. Every output has the shape of the first input but for the last axis.
+/// An operator, whose outputs all have one shape.
 pub(super) trait Definition: Send + Sync + 'static {
     const NAME: &'static str;
     const INPUTS: &'static [Input];
@@ -38,8 +38,11 @@ pub(super) trait Definition: Send + Sync + 'static {
 
     fn node(attributes: &KernelContext<'_>) -> Self::Node;
 
-    /// Length of the outputs' last axis by the inputs' shapes.
-    fn width(inputs: &[&[i64]]) -> i64;
+    /// Shape of the outputs by those of the inputs, where -1 is a size that is not known yet; nothing, where it takes
+    /// more than them. The first input's unless an operator says otherwise.
+    fn shape(_node: Option<&Self::Node>, inputs: &[&[i64]]) -> Option<Vec<i64>> {
+        inputs.first().map(|shape| shape.to_vec())
+    }
 
     /// The operator in f32 on the processor: what it means.
     fn on_host(node: &Self::Node, inputs: &[HostTensor]) -> Result<Vec<Vec<f32>>, String>;
@@ -91,6 +94,11 @@ pub(super) struct DeviceRun<'a> {
 }
 
 impl DeviceRun<'_> {
+    /// Packs in a row of the first output, as elementwise kernels count them.
+    pub(super) fn packs(&self) -> usize {
+        self.outputs.first().map_or(0, |y| y.width() / super::rows::pack(self.dtype, [y.width(); 2]))
+    }
+
     /// ONNX Runtime's own memory on the device.
     pub(super) fn allocator(&self) -> Result<Allocator, String> {
         let memory = Device::Cuda(self.context.device()).memory().map_err(|e| e.to_string())?;
@@ -153,10 +161,13 @@ impl<D: Definition> Operator for Registered<D> {
             return Ok(());
         }
         let Some(ValueType::Tensor { ty, shape, dimension_symbols }) = inputs.first() else { return Ok(()) };
-        let (mut sizes, mut symbols) = (shape.to_vec(), dimension_symbols.to_vec());
-        if let (Some(size), Some(symbol)) = (sizes.last_mut(), symbols.last_mut()) {
-            *size = D::width(&shapes);
-            *symbol = String::new();
+        let Some(sizes) = D::shape(None, &shapes) else { return Ok(()) };
+        let same = |i: usize| shape.get(i) == sizes.get(i);
+        let symbol = |i| dimension_symbols.get(i).filter(|_| same(i)).cloned().unwrap_or_default();
+        let symbols = (0..sizes.len()).map(symbol).collect::<Vec<String>>();
+        // ONNX Runtime would take an unknown size without a name for a number.
+        if sizes.iter().zip(&symbols).any(|(size, symbol)| *size < 0 && symbol.is_empty()) {
+            return Ok(());
         }
         let output = ValueType::Tensor {
             ty: *ty,
@@ -185,7 +196,8 @@ fn run_on_device<D: Definition>(node: &mut D::Node, dtype: DType, ctx: &ComputeC
         let pointer = input.downcast::<DynTensorValueType>()?.data_ptr().cast_mut().cast();
         inputs.push(Operand { shape, pointer });
     }
-    let shape = output_shape::<D>(&inputs.iter().map(|x| &x.shape[..]).collect::<Vec<_>>());
+    let shapes: Vec<&[i64]> = inputs.iter().map(|x| &x.shape[..]).collect();
+    let shape = D::shape(Some(node), &shapes).ok_or_else(|| failed(format!("cannot take {shapes:?}")))?;
     let mut outputs = Vec::with_capacity(D::OUTPUTS);
     for i in 0..D::OUTPUTS {
         let output =
@@ -220,7 +232,8 @@ fn run_on_host<D: Definition>(node: &D::Node, dtype: DType, ctx: &ComputeContext
         };
         inputs.push(HostTensor { shape: input.shape().to_vec(), data });
     }
-    let shape = output_shape::<D>(&inputs.iter().map(|x| &x.shape[..]).collect::<Vec<_>>());
+    let shapes: Vec<&[i64]> = inputs.iter().map(|x| &x.shape[..]).collect();
+    let shape = D::shape(Some(node), &shapes).ok_or_else(|| failed(format!("cannot take {shapes:?}")))?;
     let results = D::on_host(node, &inputs).map_err(failed)?;
     for (i, result) in results.into_iter().enumerate() {
         let mut output =
@@ -242,14 +255,6 @@ fn run_on_host<D: Definition>(node: &D::Node, dtype: DType, ctx: &ComputeContext
         }
     }
     Ok(())
-}
-
-fn output_shape<D: Definition>(inputs: &[&[i64]]) -> Vec<i64> {
-    let mut shape = inputs.first().map(|shape| shape.to_vec()).unwrap_or_default();
-    if let Some(last) = shape.last_mut() {
-        *last = D::width(inputs);
-    }
-    shape
 }
 
 fn element(dtype: DType) -> TensorElementType {

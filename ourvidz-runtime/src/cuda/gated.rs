@@ -19,10 +19,6 @@ impl Definition for GatedResidual {
 
     fn node(_: &KernelContext<'_>) {}
 
-    fn width(inputs: &[&[i64]]) -> i64 {
-        inputs[0].last().copied().unwrap_or(-1)
-    }
-
     fn on_host((): &(), inputs: &[HostTensor]) -> Result<Vec<Vec<f32>>, String> {
         let [x, y, gate] = inputs else { return Err("needs three inputs".into()) };
         let (d, pairs) = (gate.width(), x.data.iter().zip(&y.data));
@@ -38,7 +34,7 @@ impl Definition for GatedResidual {
         }
         let arguments = [x, y, gate, sum].map(|operand| Argument::Pointer(operand.pointer)).into();
         // SAFETY: the arguments are those of the code, and the shapes were checked above.
-        unsafe { elementwise(run, ("gated_residual", CODE), arguments) }
+        unsafe { elementwise(run, ("gated_residual", CODE), &[], arguments) }
     }
 }
 
@@ -49,8 +45,9 @@ impl Definition for Geglu {
 
     fn node(_: &KernelContext<'_>) {}
 
-    fn width(inputs: &[&[i64]]) -> i64 {
-        inputs[0].last().map_or(-1, |both| if *both < 0 { -1 } else { both / 2 })
+    fn shape(_: Option<&()>, inputs: &[&[i64]]) -> Option<Vec<i64>> {
+        let [x @ .., both] = *inputs.first()? else { return None };
+        Some(x.iter().copied().chain([if *both < 0 { -1 } else { both / 2 }]).collect())
     }
 
     fn on_host((): &(), inputs: &[HostTensor]) -> Result<Vec<Vec<f32>>, String> {
@@ -69,7 +66,7 @@ impl Definition for Geglu {
         }
         let arguments = [x, y].map(|operand| Argument::Pointer(operand.pointer)).into();
         // SAFETY: the arguments are those of the code, and the widths were checked above.
-        unsafe { elementwise(run, ("geglu", CODE), arguments) }
+        unsafe { elementwise(run, ("geglu", CODE), &[], arguments) }
     }
 }
 

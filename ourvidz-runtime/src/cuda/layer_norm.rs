@@ -36,10 +36,6 @@ impl Definition for LayerNorm {
         Node::new(attributes)
     }
 
-    fn width(inputs: &[&[i64]]) -> i64 {
-        inputs[0].last().copied().unwrap_or(-1)
-    }
-
     fn on_host(node: &Node, inputs: &[HostTensor]) -> Result<Vec<Vec<f32>>, String> {
         let [x, scale, shift] = inputs else { return Err("needs three inputs".into()) };
         Ok(vec![normalise(&x.data, scale, shift, node.eps)])
@@ -59,10 +55,6 @@ impl Definition for ResidualLayerNorm {
 
     fn node(attributes: &KernelContext<'_>) -> Node {
         Node::new(attributes)
-    }
-
-    fn width(inputs: &[&[i64]]) -> i64 {
-        inputs[0].last().copied().unwrap_or(-1)
     }
 
     fn on_host(node: &Node, inputs: &[HostTensor]) -> Result<Vec<Vec<f32>>, String> {

@@ -34,9 +34,9 @@ impl Definition for Linear {
         }
     }
 
-    fn width(inputs: &[&[i64]]) -> i64 {
-        // The bias has no order to be mistaken.
-        inputs.get(2).and_then(|bias| bias.last()).copied().unwrap_or(-1)
+    fn shape(_: Option<&Node>, inputs: &[&[i64]]) -> Option<Vec<i64>> {
+        let ([x @ .., _], [n]) = (*inputs.first()?, *inputs.get(2)?) else { return None };
+        Some(x.iter().copied().chain([*n]).collect())
     }
 
     fn on_host(node: &Node, inputs: &[HostTensor]) -> Result<Vec<Vec<f32>>, String> {

@@ -6,6 +6,7 @@
 //! first runs. Nothing needs CUDA when this crate is built, and nothing waits for the device or takes memory outside
 //! ONNX Runtime's arena, so that runs can be captured as CUDA graphs.
 
+mod clip;
 mod context;
 mod definition;
 mod driver;
@@ -35,7 +36,11 @@ pub(crate) fn operators() -> Result<OperatorDomain> {
     domain = definition::register::<layer_norm::LayerNorm>(domain).map_err(failed())?;
     domain = definition::register::<layer_norm::ResidualLayerNorm>(domain).map_err(failed())?;
     domain = definition::register::<rms_norm::RmsNorm>(domain).map_err(failed())?;
+    domain = definition::register::<rms_norm::SumRmsNorm>(domain).map_err(failed())?;
     domain = definition::register::<rms_norm::RmsNormRotary>(domain).map_err(failed())?;
+    domain = definition::register::<clip::BiasSum>(domain).map_err(failed())?;
+    domain = definition::register::<clip::AfterFrames>(domain).map_err(failed())?;
+    domain = definition::register::<clip::DoubleFrames>(domain).map_err(failed())?;
     domain = definition::register::<gated::GatedResidual>(domain).map_err(failed())?;
     domain = definition::register::<gated::Geglu>(domain).map_err(failed())?;
     domain = definition::register::<project::Projection<1, false>>(domain).map_err(failed())?;

@@ -101,13 +101,15 @@ impl<const PARTS: usize, const INT4: bool> Definition for Projection<PARTS, INT4
         Node { bias: flag("bias"), residual: flag("residual"), plans: HashMap::new() }
     }
 
-    fn width(inputs: &[&[i64]]) -> i64 {
+    fn shape(_: Option<&Node>, inputs: &[&[i64]]) -> Option<Vec<i64>> {
         let each = if INT4 { 2 } else { 1 };
-        let rows = |part: usize| inputs.get(1 + part * each).and_then(|m| m.first()).copied().unwrap_or(-1);
-        match PARTS {
-            3 => rows(0) + rows(1) + rows(2),
-            _ => rows(0),
-        }
+        let rows = |part: usize| inputs.get(1 + part * each).and_then(|m| m.first()).copied();
+        let mut shape = inputs.first()?.to_vec();
+        *shape.last_mut()? = match PARTS {
+            3 => rows(0)? + rows(1)? + rows(2)?,
+            _ => rows(0)?,
+        };
+        Some(shape)
     }
 
     fn on_host(node: &Node, inputs: &[HostTensor]) -> Result<Vec<Vec<f32>>, String> {

@@ -84,12 +84,14 @@ impl Rows {
 pub(super) unsafe fn elementwise(
     run: &DeviceRun<'_>,
     (name, code): (&str, &str),
+    flags: &[(&str, i64)],
     mut arguments: Vec<Argument>,
 ) -> Result<(), String> {
     let Some(y) = run.outputs.first() else { return Err("has no output".into()) };
     let (rows, width) = (y.rows(), y.width());
     let pack = pack(run.dtype, [width, width]);
-    let macros = [("TYPE", type_number(run.dtype)), ("WIDTH", width as i64), ("PACK", pack as i64)];
+    let mut macros = vec![("TYPE", type_number(run.dtype)), ("WIDTH", width as i64), ("PACK", pack as i64)];
+    macros.extend(flags);
     let kernel = run.context.kernel(&Source { name, code: &[TYPES, code], macros: &macros })?;
     let packs = rows * (width / pack);
     arguments.push(Argument::Count(packs as i64));

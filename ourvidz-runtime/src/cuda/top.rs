@@ -25,8 +25,10 @@ impl Definition for TopLogits {
 
     fn node(_: &KernelContext<'_>) {}
 
-    fn width(_: &[&[i64]]) -> i64 {
-        TOP as i64
+    fn shape(_: Option<&()>, inputs: &[&[i64]]) -> Option<Vec<i64>> {
+        let mut shape = inputs.first()?.to_vec();
+        *shape.last_mut()? = TOP as i64;
+        Some(shape)
     }
 
     fn on_host((): &(), inputs: &[HostTensor]) -> Result<Vec<Vec<f32>>, String> {

@@ -16,7 +16,21 @@ impl Graph {
         stored: &[usize],
         shape: &[usize],
     ) -> Result<Value> {
-        let value = self.weight(w, name, stored)?;
+        self.weight_viewed_as(w, name, [stored, shape], self.dtype)
+    }
+
+    /// A weight stored with the first shape, taken with the second one in another type.
+    ///
+    /// # Errors
+    /// As [`Graph::weight`].
+    pub(crate) fn weight_viewed_as(
+        &mut self,
+        w: &Weights<'_>,
+        name: &str,
+        [stored, shape]: [&[usize]; 2],
+        dtype: DType,
+    ) -> Result<Value> {
+        let value = self.weight_as(w, name, stored, dtype, Layout::AsStored)?;
         self.values[value.0].shape = shape.iter().map(|n| (*n).into()).collect();
         Ok(value)
     }

@@ -2,7 +2,7 @@
 //! those are [B, H, W, C], a clip is [F, H, W, C], and every operator on pictures takes its frames as a batch.
 
 use crate::graph::{Attribute, Dim, Graph, Value, show};
-use crate::{Error, Result};
+use crate::{Error, Result, cuda};
 
 /// A clip with what lies before it in time, which causal layers look at.
 #[derive(Debug, Clone, Copy)]
@@ -38,8 +38,12 @@ pub fn after_frames(g: &mut Graph, before: Value, x: Value) -> Result<CausalClip
         Dim::Named(f) => Dim::from(format!("{f}+{n}").as_str()),
     };
     let out = (g.dtype_of(x), shape);
-    let axis = vec![("axis", Attribute::Int(axis as i64))];
-    let all = g.operator("", "Concat", &[Some(before), Some(x)], axis, out);
+    let all = if g.channels_last() {
+        g.operator(cuda::DOMAIN, "AfterFrames", &[Some(x), Some(before)], vec![], out)
+    } else {
+        let axis = vec![("axis", Attribute::Int(axis as i64))];
+        g.operator("", "Concat", &[Some(before), Some(x)], axis, out)
+    };
     Ok(CausalClip { own: x, all, before: n })
 }
 
@@ -78,6 +82,11 @@ pub(super) fn cut_frames(g: &mut Graph, x: Value, range: (i64, i64, i64), frames
 fn zeros_before(g: &mut Graph, x: Value, n: usize, frames: Dim) -> Value {
     let axis = time_axis(g);
     let mut shape = g.shape(x).to_vec();
+    if g.channels_last() {
+        shape[axis] = frames;
+        let (out, zeros) = ((g.dtype_of(x), shape), vec![("zeros", Attribute::Int(n as i64))]);
+        return g.operator(cuda::DOMAIN, "AfterFrames", &[Some(x)], zeros, out);
+    }
     let mut pads = vec![0; 2 * shape.len()];
     pads[axis] = n as i64;
     shape[axis] = frames;
@@ -181,6 +190,10 @@ pub fn resize_frames_twice(g: &mut Graph, x: Value) -> Result<Value> {
     for side in sides {
         shape[side] = shape[side].times(&Dim::Fixed(2));
         scales[side] = 2.0;
+    }
+    if g.channels_last() {
+        let out = (g.dtype_of(x), shape);
+        return Ok(g.operator(cuda::DOMAIN, "DoubleFrames", &[Some(x)], vec![], out));
     }
     let text = |s: &str| Attribute::Text(s.to_owned());
     let attributes = vec![

@@ -1,6 +1,6 @@
 use super::clip::clip_channels;
 use crate::graph::{Attribute, Dim, Graph, Value};
-use crate::{Result, Weights};
+use crate::{DType, Result, Weights, cuda};
 
 /// The length below which `torch.nn.functional.normalize` does not divide.
 const LEAST_LENGTH: f32 = 1e-12;
@@ -14,12 +14,8 @@ pub fn rms_norm_channels(g: &mut Graph, w: &Weights<'_>, x: Value, gamma: &[usiz
     let c = clip_channels(g, x)?;
     let like = (g.dtype_of(x), g.shape(x).to_vec());
     if g.channels_last() {
-        let gamma = g.weight_viewed(w, "gamma", gamma, &[c])?;
-        // Under the root a least length becomes a sum; they differ for vectors of about that length only.
-        let eps = LEAST_LENGTH * LEAST_LENGTH / c as f32;
-        let attributes = vec![("axis", Attribute::Int(-1)), ("epsilon", Attribute::Float(eps))];
-        let inputs = [Some(x), Some(gamma)];
-        return Ok(g.operator("", "SimplifiedLayerNormalization", &inputs, attributes, like));
+        let inputs = [Some(x), Some(gamma_f32(g, w, gamma, c)?)];
+        return Ok(g.operator(cuda::DOMAIN, "RmsNorm", &inputs, norm_attributes(c), like));
     }
     let gamma = g.weight_viewed(w, "gamma", gamma, &[c, 1, 1, 1])?;
     let mut shape = like.1;
@@ -33,4 +29,14 @@ pub fn rms_norm_channels(g: &mut Graph, w: &Weights<'_>, x: Value, gamma: &[usiz
     let scale = g.operator("", "Div", &[Some(root), Some(length)], vec![], out);
     let scaled = g.mul(x, scale)?;
     g.mul(scaled, gamma)
+}
+
+/// `gamma` as our kernels take it: `[c]` in f32.
+pub(super) fn gamma_f32(g: &mut Graph, w: &Weights<'_>, gamma: &[usize], c: usize) -> Result<Value> {
+    g.weight_viewed_as(w, "gamma", [gamma, &[c]], DType::F32)
+}
+
+/// Under the root a least length becomes a sum; they differ for vectors of about that length only.
+pub(super) fn norm_attributes(c: usize) -> Vec<(&'static str, Attribute)> {
+    vec![("epsilon", Attribute::Float(LEAST_LENGTH * LEAST_LENGTH / c as f32))]
 }

@@ -1,7 +1,7 @@
 use super::feature_map::channels;
 use crate::graph::{Attribute, Graph, Value, show};
 use crate::weights::Layout;
-use crate::{Error, Result, Weights};
+use crate::{DType, Error, Result, Weights, cuda};
 
 /// Shape of a two-dimensional convolution with a square kernel.
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +33,9 @@ pub fn conv2d(g: &mut Graph, w: &Weights<'_>, x: Value, conv: Conv2d) -> Result<
     let weight_shape = [out_channels, channels(g, x)?, kernel, kernel];
     let layout = if last { Layout::ChannelsLast } else { Layout::AsStored };
     let weight = g.weight_as(w, "weight", &weight_shape, g.dtype(), layout)?;
-    let bias = g.weight(w, "bias", &[out_channels])?;
+    // Our own pass adds the bias on CUDA: as an input of the convolution it is a slow one.
+    let bias_type = if last { DType::F32 } else { g.dtype() };
+    let bias = g.weight_as(w, "bias", &[out_channels], bias_type, Layout::AsStored)?;
     let [b, d1, d2, d3] = g.shape(x) else {
         return Err(Error::shape("Conv", "needs [B, C, H, W]", show(g.shape(x))));
     };
@@ -48,6 +50,9 @@ pub fn conv2d(g: &mut Graph, w: &Weights<'_>, x: Value, conv: Conv2d) -> Result<
         ("pads", Attribute::Ints(vec![pads.0, pads.0, pads.1, pads.1])),
     ];
     let out = (g.dtype_of(x), shape);
-    let (domain, op) = if last { ("com.microsoft", "NhwcConv") } else { ("", "Conv") };
-    Ok(g.operator(domain, op, &[Some(x), Some(weight), Some(bias)], attributes, out))
+    if !last {
+        return Ok(g.operator("", "Conv", &[Some(x), Some(weight), Some(bias)], attributes, out));
+    }
+    let y = g.operator("com.microsoft", "NhwcConv", &[Some(x), Some(weight)], attributes, out.clone());
+    Ok(g.operator(cuda::DOMAIN, "BiasSum", &[Some(y), Some(bias)], vec![], out))
 }

@@ -1,7 +1,9 @@
 use super::clip::{CausalClip, clip_channels, cut_frames, time_axis, with_first_axis, without_first_axis};
+use super::clip_sum::ClipSum;
 use super::conv::Conv2d;
 use crate::graph::{Attribute, Dim, Graph, NHWC_DOMAIN, Value};
-use crate::{Error, Result, Weights};
+use crate::weights::Layout;
+use crate::{DType, Error, Result, Weights};
 
 /// Which operators convolve a clip that lies with its channels last. A clip that does not takes ONNX's `Conv`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,6 +38,14 @@ pub struct Conv3d {
 /// # Errors
 /// Missing or wrongly shaped weights; with channels last, a clip of several frames that nothing precedes.
 pub fn conv3d(g: &mut Graph, w: &Weights<'_>, clip: CausalClip, conv: Conv3d) -> Result<Value> {
+    conv3d_sum(g, w, clip, conv)?.value(g)
+}
+
+/// As [`conv3d`], for a norm that adds it up.
+///
+/// # Errors
+/// As [`conv3d`].
+pub fn conv3d_sum(g: &mut Graph, w: &Weights<'_>, clip: CausalClip, conv: Conv3d) -> Result<ClipSum> {
     let [k_t, k_h, k_w] = conv.kernel;
     let weight_shape = [conv.out_channels, clip_channels(g, clip.own)?, k_t, k_h, k_w];
     let zeros = if clip.before == 0 { k_t - 1 } else { 0 };
@@ -50,19 +60,20 @@ pub fn conv3d(g: &mut Graph, w: &Weights<'_>, clip: CausalClip, conv: Conv3d) ->
         let bias = Some(g.weight(w, "bias", &[conv.out_channels])?);
         let mut shape = g.shape(clip.all).to_vec();
         (shape[1], shape[2]) = (conv.out_channels.into(), frames);
-        return Ok(convolve(g, "", [Some(clip.all), Some(weight), bias], conv.kernel, strides, pads, shape));
+        let inputs = [Some(clip.all), Some(weight), bias];
+        return Ok(convolve(g, "", &inputs, conv.kernel, strides, pads, shape).into());
     }
+    // The bias is added behind: as an input of the convolution it is a slow pass of its own.
+    let bias = Some(g.weight_as(w, "bias", &[conv.out_channels], DType::F32, Layout::AsStored)?);
     let mut shape = g.shape(clip.own).to_vec();
     (shape[0], shape[3]) = (frames.clone(), conv.out_channels.into());
     let wide = weight_shape[0].is_multiple_of(8) && weight_shape[1].is_multiple_of(8);
     if zeros == 0 && k_t > 1 && wide && conv.kernels == ClipKernels::ChannelsLast3d {
         let weight = g.weight(w, "weight", &weight_shape)?;
-        let bias = Some(g.weight(w, "bias", &[conv.out_channels])?);
         let x = with_first_axis(g, clip.all);
         shape.insert(0, 1.into());
-        let inputs = [Some(x), Some(weight), bias];
-        let y = convolve(g, NHWC_DOMAIN, inputs, conv.kernel, strides, pads, shape);
-        return Ok(without_first_axis(g, y));
+        let y = convolve(g, NHWC_DOMAIN, &[Some(x), Some(weight)], conv.kernel, strides, pads, shape);
+        return Ok(ClipSum::new(vec![without_first_axis(g, y)], bias));
     }
     if zeros > 0 && frames != Dim::Fixed(1) {
         return Err(Error::shape("conv3d", "needs one frame where nothing precedes it", frames.to_string()));
@@ -87,17 +98,10 @@ pub fn conv3d(g: &mut Graph, w: &Weights<'_>, clip: CausalClip, conv: Conv3d) ->
             }
             _ => g.weight_tap(w, &weight_shape, step)?,
         };
-        let bias = if last { Some(g.weight(w, "bias", &[conv.out_channels])?) } else { None };
-        let inputs = [Some(x), Some(weight), bias];
         let plane = Plane { kernel: [k_h, k_w], stride: 1, pads: [h, w_pad, h, w_pad] };
-        parts.push(convolve_frames(g, conv.kernels, inputs, plane, shape.clone())?);
+        parts.push(convolve_frames(g, conv.kernels, [x, weight], plane, shape.clone())?);
     }
-    if let [only] = parts[..] {
-        return Ok(only);
-    }
-    let dtype = g.dtype_of(clip.own);
-    let parts: Vec<_> = parts.into_iter().map(Some).collect();
-    Ok(g.operator("", "Sum", &parts, vec![], (dtype, shape)))
+    Ok(ClipSum::new(parts, bias))
 }
 
 /// Each frame by itself: x [1, C_in, F, H, W] -> [1, C_out, F, H', W']. Reads `weight` [C_out, C_in, k, k] and `bias`
@@ -112,9 +116,20 @@ pub fn conv_frames(
     conv: Conv2d,
     kernels: ClipKernels,
 ) -> Result<Value> {
-    if g.channels_last() && kernels != ClipKernels::Transposed {
-        return super::conv2d(g, w, x, conv);
-    }
+    conv_frames_sum(g, w, x, conv, kernels)?.value(g)
+}
+
+/// As [`conv_frames`], for a norm that adds it up.
+///
+/// # Errors
+/// As [`conv_frames`].
+pub fn conv_frames_sum(
+    g: &mut Graph,
+    w: &Weights<'_>,
+    x: Value,
+    conv: Conv2d,
+    kernels: ClipKernels,
+) -> Result<ClipSum> {
     let Conv2d { out_channels, kernel, stride, padding } = conv;
     let input = clip_channels(g, x)?;
     let stored = [out_channels, input, kernel, kernel];
@@ -122,19 +137,25 @@ pub fn conv_frames(
     let (before, after) = (padding.0 as i64, padding.1 as i64);
     let side = |dim: &Dim| dim.convolved(kernel as i64, stride as i64, (before, after));
     if g.channels_last() {
-        let weight = g.weight_viewed(w, "weight", &stored, &stored)?;
-        let weight = g.transpose(weight, &[0, 2, 3, 1])?;
-        let bias = g.weight(w, "bias", &[out_channels])?;
+        let weight = match kernels {
+            ClipKernels::Transposed => {
+                let weight = g.weight(w, "weight", &stored)?;
+                g.transpose(weight, &[0, 2, 3, 1])?
+            }
+            _ => g.weight_as(w, "weight", &stored, g.dtype(), Layout::ChannelsLast)?,
+        };
+        let bias = g.weight_as(w, "bias", &[out_channels], DType::F32, Layout::AsStored)?;
         (shape[1], shape[2], shape[3]) = (side(&shape[1]), side(&shape[2]), out_channels.into());
         let plane = Plane { kernel: [kernel; 2], stride, pads: [before, before, after, after] };
-        return convolve_frames(g, kernels, [Some(x), Some(weight), Some(bias)], plane, shape);
+        let y = convolve_frames(g, kernels, [x, weight], plane, shape)?;
+        return Ok(ClipSum::new(vec![y], Some(bias)));
     }
     let weight = g.weight_viewed(w, "weight", &stored, &[out_channels, input, 1, kernel, kernel])?;
     let bias = g.weight(w, "bias", &[out_channels])?;
     (shape[1], shape[3], shape[4]) = (out_channels.into(), side(&shape[3]), side(&shape[4]));
     let (stride, pads) = (stride as i64, [0, before, before, 0, after, after]);
     let inputs = [Some(x), Some(weight), Some(bias)];
-    Ok(convolve(g, "", inputs, [1, kernel, kernel], [1, stride, stride], pads, shape))
+    Ok(convolve(g, "", &inputs, [1, kernel, kernel], [1, stride, stride], pads, shape).into())
 }
 
 /// A convolution of pictures.
@@ -145,11 +166,11 @@ struct Plane {
     pads: [i64; 4],
 }
 
-/// x [F, H, W, C_in], weight [C_out, kH, kW, C_in], bias `[C_out]` or nothing -> `shape`
+/// x [F, H, W, C_in], weight [C_out, kH, kW, C_in] -> `shape`
 fn convolve_frames(
     g: &mut Graph,
     kernels: ClipKernels,
-    inputs: [Option<Value>; 3],
+    inputs: [Value; 2],
     plane: Plane,
     shape: Vec<Dim>,
 ) -> Result<Value> {
@@ -159,14 +180,12 @@ fn convolve_frames(
         ("strides", Attribute::Ints(vec![stride, stride])),
         ("pads", Attribute::Ints(plane.pads.to_vec())),
     ];
-    let inputs = if inputs[2].is_none() { &inputs[..2] } else { &inputs[..] };
     if kernels != ClipKernels::Transposed {
-        return Ok(g.operator("com.microsoft", "NhwcConv", inputs, attributes, (g.dtype(), shape)));
+        let inputs = inputs.map(Some);
+        return Ok(g.operator("com.microsoft", "NhwcConv", &inputs, attributes, (g.dtype(), shape)));
     }
-    let mut first = inputs.to_vec();
-    for input in first.iter_mut().take(2) {
-        *input = input.map(|x| g.transpose(x, &[0, 3, 1, 2])).transpose()?;
-    }
+    let [x, weight] = inputs.map(|x| g.transpose(x, &[0, 3, 1, 2]));
+    let first = [Some(x?), Some(weight?)];
     let planes = [0, 3, 1, 2].map(|axis: usize| shape[axis].clone()).to_vec();
     let y = g.operator("", "Conv", &first, attributes, (g.dtype(), planes));
     g.transpose(y, &[0, 2, 3, 1])
@@ -175,7 +194,7 @@ fn convolve_frames(
 fn convolve(
     g: &mut Graph,
     domain: &str,
-    inputs: [Option<Value>; 3],
+    inputs: &[Option<Value>],
     kernel: [usize; 3],
     strides: [i64; 3],
     pads: [i64; 6],
@@ -186,5 +205,5 @@ fn convolve(
         ("strides", Attribute::Ints(strides.to_vec())),
         ("pads", Attribute::Ints(pads.to_vec())),
     ];
-    g.operator(domain, "Conv", &inputs, attributes, (g.dtype(), shape))
+    g.operator(domain, "Conv", inputs, attributes, (g.dtype(), shape))
 }

@@ -7,6 +7,7 @@ mod activation;
 mod attention;
 mod clip;
 mod clip_norm;
+mod clip_sum;
 mod clip_tokens;
 mod conv;
 mod conv3d;
@@ -29,9 +30,10 @@ pub use clip::{
     first_channels, interleave_frames, last_frames, resize_frames_twice, zero_frames,
 };
 pub use clip_norm::rms_norm_channels;
+pub use clip_sum::ClipSum;
 pub use clip_tokens::{clip_to_tokens, pointwise, tokens_to_clip};
 pub use conv::{Conv2d, conv2d};
-pub use conv3d::{ClipKernels, Conv3d, conv_frames, conv3d};
+pub use conv3d::{ClipKernels, Conv3d, conv_frames, conv_frames_sum, conv3d, conv3d_sum};
 pub use embedding::{embedding, sinusoidal_embedding};
 pub use feature_map::{
     add_channels, channels, concat_channels, feature_map_input, feature_map_output, resize_nearest_like,

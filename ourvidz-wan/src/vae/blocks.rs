@@ -1,4 +1,4 @@
-use ourvidz_runtime::nn::{self, Attention, CausalClip, ClipKernels, Conv3d};
+use ourvidz_runtime::nn::{self, Attention, CausalClip, ClipKernels, ClipSum, Conv3d};
 use ourvidz_runtime::{Graph, Value, Weights};
 
 use crate::Result;
@@ -58,7 +58,7 @@ impl<'g> Builder<'g> {
         x: Value,
         out_channels: usize,
         kernel: [usize; 3],
-    ) -> Result<Value> {
+    ) -> Result<ClipSum> {
         let clip = if kernel[0] == 1 { nn::after_nothing(x) } else { self.follow(x, CACHE_T)? };
         self.conv_of(w, clip, out_channels, kernel, 1)
     }
@@ -70,27 +70,28 @@ impl<'g> Builder<'g> {
         out_channels: usize,
         kernel: [usize; 3],
         time_stride: usize,
-    ) -> Result<Value> {
+    ) -> Result<ClipSum> {
         let conv = Conv3d { out_channels, kernel, time_stride, kernels: self.kernels };
-        Ok(nn::conv3d(self.g, w, clip, conv)?)
+        Ok(nn::conv3d_sum(self.g, w, clip, conv)?)
     }
 
     /// `WanRMS_norm` and SiLU: [1, C, F, H, W] -> [1, C, F, H, W]
-    pub(super) fn norm_silu(&mut self, w: &Weights<'_>, x: Value) -> Result<Value> {
-        let c = nn::clip_channels(self.g, x)?;
-        let x = nn::rms_norm_channels(self.g, w, x, &[c, 1, 1, 1])?;
-        Ok(nn::silu(self.g, x)?)
+    pub(super) fn norm_silu(&mut self, w: &Weights<'_>, x: &ClipSum, channels: usize) -> Result<Value> {
+        Ok(x.norm_silu(self.g, w, &[channels, 1, 1, 1])?)
     }
 
     /// `WanResidualBlock`: x [1, C_in, F, H, W] -> [1, C_out, F, H, W]
-    pub(super) fn residual(&mut self, w: &Weights<'_>, x: Value, out_channels: usize) -> Result<Value> {
-        let mut h = self.norm_silu(&w.at("norm1"), x)?;
-        h = self.conv(&w.at("conv1"), h, out_channels, [3, 3, 3])?;
-        h = self.norm_silu(&w.at("norm2"), h)?;
-        h = self.conv(&w.at("conv2"), h, out_channels, [3, 3, 3])?;
-        let same = nn::clip_channels(self.g, x)? == out_channels;
-        let x = if same { x } else { self.conv(&w.at("conv_shortcut"), x, out_channels, [1, 1, 1])? };
-        Ok(self.g.add(h, x)?)
+    pub(super) fn residual(&mut self, w: &Weights<'_>, x: &ClipSum, channels: [usize; 2]) -> Result<ClipSum> {
+        let [from, to] = channels;
+        let (x, mut h) = x.value_and_norm_silu(self.g, &w.at("norm1"), &[from, 1, 1, 1])?;
+        let sum = self.conv(&w.at("conv1"), h, to, [3, 3, 3])?;
+        h = self.norm_silu(&w.at("norm2"), &sum, to)?;
+        let sum = self.conv(&w.at("conv2"), h, to, [3, 3, 3])?;
+        let x = match from == to {
+            true => x.into(),
+            false => self.conv(&w.at("conv_shortcut"), x, to, [1, 1, 1])?,
+        };
+        Ok(sum.plus(self.g, x)?)
     }
 
     /// `WanAttentionBlock`, each frame by itself with one head: [1, C, F, H, W] -> [1, C, F, H, W]
@@ -108,10 +109,9 @@ impl<'g> Builder<'g> {
     }
 
     /// `WanMidBlock`: [1, C, F, H, W] -> [1, C, F, H, W]
-    pub(super) fn mid(&mut self, w: &Weights<'_>, x: Value) -> Result<Value> {
-        let c = nn::clip_channels(self.g, x)?;
-        let x = self.residual(&w.at("resnets.0"), x, c)?;
+    pub(super) fn mid(&mut self, w: &Weights<'_>, x: &ClipSum, channels: usize) -> Result<ClipSum> {
+        let x = self.residual(&w.at("resnets.0"), x, [channels; 2])?.value(self.g)?;
         let x = self.attend(&w.at("attentions.0"), x)?;
-        self.residual(&w.at("resnets.1"), x, c)
+        self.residual(&w.at("resnets.1"), &x.into(), [channels; 2])
     }
 }

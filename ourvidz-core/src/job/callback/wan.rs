@@ -80,10 +80,10 @@ pub struct WanMetadata {
 }
 
 impl WanMetadata {
-    /// What follows from the request. Nothing is claimed that the caller has to confirm: no enhancement, no reference,
-    /// no negative prompt, `generation_time` and `steps` 0, and `wan_task`, `scheduler`, precisions and `device` empty.
-    /// The caller sets those.
-    pub fn new(job: &Job, request: &WanJob, seed: u64) -> Self {
+    /// What follows from the request, with `fps` where it names none. Nothing is claimed that the caller has to
+    /// confirm: no enhancement, no reference, no negative prompt, `generation_time` and `steps` 0, and `wan_task`,
+    /// `scheduler`, precisions and `device` empty. The caller sets those.
+    pub fn new(job: &Job, request: &WanJob, seed: u64, fps: u32) -> Self {
         let requested = job.requested_reference_mode();
         let media = job.job_type.media();
         Self {
@@ -93,7 +93,7 @@ impl WanMetadata {
             generation_time: 0.0,
             wan_task: String::new(),
             frame_num: request.num_frames,
-            fps: (media == Media::Video).then_some(request.fps),
+            fps: (media == Media::Video).then_some(request.fps.unwrap_or(fps)),
             width: request.width,
             height: request.height,
             steps: 0,

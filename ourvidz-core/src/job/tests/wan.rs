@@ -20,7 +20,7 @@ fn defaults_by_type() {
             width: 480,
             height: 832,
             num_frames,
-            fps: 16,
+            fps: None,
             num_inference_steps,
             guidance_scale,
             sample_solver: None,
@@ -39,7 +39,7 @@ fn the_config_is_honoured_and_clamped() {
         "sample_steps": 60, "sample_guide_scale": "5", "sample_solver": "dpm++", "sample_shift": 3,
         "frame_num": 83, "fps": 30, "enhance_prompt": true, "content_type": "image", "num_images": 1}})));
     let request = wan_of(&job);
-    assert_eq!((request.width, request.height, request.num_frames, request.fps), (832, 480, 81, 24));
+    assert_eq!((request.width, request.height, request.num_frames, request.fps), (832, 480, 81, Some(24)));
     assert_eq!((request.num_inference_steps, request.guidance_scale, request.sample_shift), (50, 5.0, 3.0));
     assert_eq!(request.sample_solver.as_deref(), Some("dpm++"));
     assert_eq!((request.negative_prompt.as_deref(), request.enhance_prompt), (Some("fog"), true));

@@ -14,6 +14,57 @@ extern "C" __global__ void gated_residual(
     ((Pack*)y)[i] = a;
 }
 
+#ifdef PARTS
+// y = x + part1 + ... + bias, the bias being a row.
+extern "C" __global__ void bias_sum(
+    const T* __restrict__ x, const float* __restrict__ bias, const T* __restrict__ part1,
+    const T* __restrict__ part2, const T* __restrict__ part3, T* __restrict__ y, long long packs) {
+    long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= packs) return;
+    Floats b = ((const Floats*)bias)[i % COUNT];
+    add(b.x, x, i);
+#if PARTS > 0
+    add(b.x, part1, i);
+#endif
+#if PARTS > 1
+    add(b.x, part2, i);
+#endif
+#if PARTS > 2
+    add(b.x, part3, i);
+#endif
+    Pack p;
+#pragma unroll
+    for (int k = 0; k < PACK; k++) p.x[k] = narrow(b.x[k]);
+    ((Pack*)y)[i] = p;
+}
+#endif
+
+#ifdef LEAD
+// y = before, then x: LEAD 1; zeros for as many packs, then x: LEAD 0.
+extern "C" __global__ void after_frames(
+    const T* __restrict__ x, const T* __restrict__ before, T* __restrict__ y, long long lead, long long packs) {
+    long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= packs) return;
+    Pack p = {};
+    if (i >= lead) p = ((const Pack*)x)[i - lead];
+#if LEAD
+    else p = ((const Pack*)before)[i];
+#endif
+    ((Pack*)y)[i] = p;
+}
+#endif
+
+#ifdef DOUBLE
+// y [F, 2 H, 2 W, C] = x [F, H, W, C], each pixel four times.
+extern "C" __global__ void double_frames(
+    const T* __restrict__ x, T* __restrict__ y, long long width, long long packs) {
+    long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= packs) return;
+    long long pixel = i / COUNT, row = pixel / (2 * width), column = pixel % (2 * width);
+    ((Pack*)y)[i] = ((const Pack*)x)[(row / 2 * width + column / 2) * COUNT + i % COUNT];
+}
+#endif
+
 // y = a * GELU(b), rows of x being a and then b.
 extern "C" __global__ void geglu(const T* __restrict__ x, T* __restrict__ y, long long packs) {
     long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;

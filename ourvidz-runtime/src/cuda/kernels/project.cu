@@ -69,7 +69,7 @@ __device__ inline float dot(const Row& row, int at, const Word& word, const floa
 #endif
 }
 
-extern "C" __global__ void __launch_bounds__(32 * WARPS) project(
+extern "C" __global__ void __launch_bounds__(32 * WARPS, INT4 ? 3 : 4) project(
     const T* __restrict__ x, const void* m0, const void* m1, const void* m2, const T* s0, const T* s1, const T* s2,
     const T* b0, const T* b1, const T* b2, const T* residual, T* __restrict__ y, long long n0, long long n1,
     long long n2) {

@@ -1,8 +1,11 @@
-// y = x / sqrt(mean(x^2) + eps) * weight over a row; then SiLU (SILU 1), or pairs of neighbours turned by the angle of
-// the row's position (HEAD numbers per head, tables [positions, HEAD / 2]).
+// y = s / sqrt(mean(s^2) + eps) * weight over a row; then SiLU (SILU 1), or pairs of neighbours turned by the angle of
+// the row's position (HEAD numbers per head, tables [positions, HEAD / 2]). s = x + part1 + ... + bias with as many
+// parts as PARTS says and with BIAS 1; with SUM 1 it is written too.
 extern "C" __global__ void rms_norm(
     const T* __restrict__ x, const float* __restrict__ weight, const float* __restrict__ cosines,
-    const float* __restrict__ sines, T* __restrict__ y, long long positions, float eps, long long rows) {
+    const float* __restrict__ sines, T* __restrict__ y, long long positions, float eps,
+    const float* __restrict__ bias, const T* __restrict__ part1, const T* __restrict__ part2,
+    const T* __restrict__ part3, T* __restrict__ sum, long long rows) {
     long long row = row_of_thread();
     bool inside = row < rows;
     long long start = row * COUNT;
@@ -13,11 +16,43 @@ extern "C" __global__ void rms_norm(
         Pack p = {};
         if (inside && has(i)) p = ((const Pack*)x)[start + pack_of_thread(i)];
 #pragma unroll
-        for (int k = 0; k < PACK; k++) {
-            v[i][k] = widen(p.x[k]);
-            squares += v[i][k] * v[i][k];
-        }
+        for (int k = 0; k < PACK; k++) v[i][k] = widen(p.x[k]);
     }
+#if PARTS || BIAS
+#pragma unroll
+    for (int i = 0; i < EACH; i++) {
+        if (!inside || !has(i)) continue;
+        long long at = start + pack_of_thread(i);
+#if PARTS > 0
+        add(v[i], part1, at);
+#endif
+#if PARTS > 1
+        add(v[i], part2, at);
+#endif
+#if PARTS > 2
+        add(v[i], part3, at);
+#endif
+#if BIAS
+        Floats b = ((const Floats*)bias)[pack_of_thread(i)];
+#pragma unroll
+        for (int k = 0; k < PACK; k++) v[i][k] += b.x[k];
+#endif
+#if SUM
+        Pack p;
+#pragma unroll
+        for (int k = 0; k < PACK; k++) {
+            // The norm is of what is stored.
+            p.x[k] = narrow(v[i][k]);
+            v[i][k] = widen(p.x[k]);
+        }
+        ((Pack*)sum)[at] = p;
+#endif
+    }
+#endif
+#pragma unroll
+    for (int i = 0; i < EACH; i++)
+#pragma unroll
+        for (int k = 0; k < PACK; k++) squares += v[i][k] * v[i][k];
     float factor = rsqrtf(sum_of_row(squares) / WIDTH + eps);
     if (!inside) return;
 #pragma unroll

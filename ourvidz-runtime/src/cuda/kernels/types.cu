@@ -31,4 +31,10 @@ __device__ inline T narrow(float x) {
 struct __align__(PACK * sizeof(T)) Pack { T x[PACK]; };
 struct __align__(PACK >= 4 ? 16 : 4 * PACK) Floats { float x[PACK]; };
 
+__device__ inline void add(float (&to)[PACK], const T* from, long long pack) {
+    Pack p = ((const Pack*)from)[pack];
+#pragma unroll
+    for (int k = 0; k < PACK; k++) to[k] += widen(p.x[k]);
+}
+
 __device__ inline float silu(float x) { return x / (1.0f + __expf(-x)); }

@@ -1,0 +1,105 @@
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use ourvidz_core::job::callback::WanMetadata;
+use ourvidz_core::job::{Job, Media, WanJob};
+use ourvidz_core::policy;
+use ourvidz_queue::worker::{JobControl, JobFailure, Stage};
+use ourvidz_qwen::{EnhancePrompt, Enhanced, EnhancementSource, PromptTarget, QwenPipeline};
+
+use crate::cli::QwenModelOptions;
+use crate::failure::Failure;
+use crate::job_failures;
+use crate::load_qwen::{load_qwen, qwen_path};
+use crate::progress::Progress;
+
+/// Rewrites prompts, where a language model is configured.
+#[derive(Debug)]
+pub(crate) struct Enhancer {
+    model: Option<QwenModelOptions>,
+    pipeline: Option<QwenPipeline>,
+}
+
+impl Enhancer {
+    /// Loads nothing yet. Without a model in the options or the environment no prompt is rewritten.
+    ///
+    /// # Errors
+    /// A path that is no folder.
+    pub(crate) fn new(options: QwenModelOptions) -> Result<Self, Failure> {
+        let model = qwen_path(&options, false)?.map(|_| options);
+        Ok(Self { model, pipeline: None })
+    }
+
+    /// Loads the model, if there is one and it is not.
+    pub(crate) fn load(&mut self) -> Result<Option<&mut QwenPipeline>, Failure> {
+        let Some(options) = &self.model else { return Ok(None) };
+        let loaded = match self.pipeline.take() {
+            Some(loaded) => loaded,
+            None => {
+                let mut progress = Progress::new();
+                let loaded = load_qwen(options, false, &mut progress);
+                progress.end();
+                loaded?
+            }
+        };
+        Ok(Some(self.pipeline.insert(loaded)))
+    }
+
+    /// The prompt to generate from. What became of the job's own is written into `metadata`.
+    ///
+    /// # Errors
+    /// The job has to stop; the model cannot be loaded. That no better prompt came of it is no error.
+    pub(super) fn enhance(
+        &mut self,
+        job: &Job,
+        wan_job: &WanJob,
+        metadata: &mut WanMetadata,
+        control: &JobControl,
+    ) -> Result<String, JobFailure> {
+        let original = wan_job.prompt.clone();
+        if !wan_job.enhance_prompt || original.trim().is_empty() {
+            return Ok(original);
+        }
+        control.stage(Stage::Loading)?;
+        let started = Instant::now();
+        let Some(qwen) = self.load().map_err(job_failures::of_loading)? else {
+            metadata.enhancement_error = Some("no language model is configured".to_owned());
+            return Ok(original);
+        };
+        control.stage(Stage::Enhancing)?;
+        let target = match job.job_type.media() {
+            Media::Image => PromptTarget::Image,
+            Media::Video => PromptTarget::Video,
+        };
+        let request = EnhancePrompt { target, seed: Some(metadata.seed), ..EnhancePrompt::new(&original) };
+        let enhanced = qwen.enhance_prompt_with(&request, |_| match control.stage(Stage::Enhancing) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        });
+        if let Some(stop) = control.stop_reason() {
+            return Err(stop.into());
+        }
+        metadata.enhancement_seconds = Some((started.elapsed().as_secs_f64() * 1e3).round() / 1e3);
+        Ok(match enhanced {
+            Ok(enhanced) => accepted(enhanced, original, metadata),
+            Err(error) => {
+                tracing::warn!("the prompt was not enhanced: {:#}", anyhow::Error::from(error));
+                metadata.enhancement_error = Some("the language model failed".to_owned());
+                original
+            }
+        })
+    }
+}
+
+/// A rewritten prompt has to pass the gate as well.
+fn accepted(enhanced: Enhanced, original: String, metadata: &mut WanMetadata) -> String {
+    metadata.enhancement_source = enhanced.source.as_str().to_owned();
+    metadata.enhancement_error = enhanced.failure;
+    if enhanced.source != EnhancementSource::Original && policy::check(&enhanced.prompt).is_err() {
+        metadata.enhancement_source = EnhancementSource::Original.as_str().to_owned();
+        metadata.enhancement_error =
+            Some("the rewritten prompt was refused by the content policy".to_owned());
+        return original;
+    }
+    enhanced.prompt
+}
