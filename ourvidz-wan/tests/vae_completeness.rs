@@ -102,7 +102,7 @@ fn operators_keep_to_the_target() -> Result<()> {
         for model in all(&build(&listed, lowering)?) {
             for operator in model.operators() {
                 let fits = match lowering.0 {
-                    Target::Portable => operator.starts_with(':'),
+                    Target::Portable | Target::Cpu => operator.starts_with(':'),
                     Target::Cuda => of_cuda.contains(operator.as_str()),
                 };
                 ensure!(fits, "{} {lowering:?}: {operator}", model.name());
