@@ -2,6 +2,7 @@
 //!
 //! `scripts/fetch-test-models` puts the model where this test looks; where it is not there, the test says so and ends,
 //! but for continuous integration, where it fails (`OURVIDZ_TESTS_WITH_MODELS=1`).
+#![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::path::{Path, PathBuf};
 

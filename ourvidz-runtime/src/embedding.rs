@@ -54,6 +54,8 @@ impl Embedding {
 
 #[cfg(test)]
 mod tests {
+    use anyhow::Context;
+
     use super::*;
 
     #[test]
@@ -70,11 +72,11 @@ mod tests {
     }
 
     #[test]
-    fn similarity_is_of_directions() {
-        let of = |vector: &[f32]| Embedding::scaled(vector.to_vec());
-        let (a, b, c) = (of(&[2.0, 0.0]), of(&[1.0, 1.0]), of(&[-3.0, 0.0]));
-        let (Some(a), Some(b), Some(c)) = (a, b, c) else { panic!("directions") };
+    fn similarity_is_of_directions() -> anyhow::Result<()> {
+        let of = |vector: &[f32]| Embedding::scaled(vector.to_vec()).context("a direction");
+        let (a, b, c) = (of(&[2.0, 0.0])?, of(&[1.0, 1.0])?, of(&[-3.0, 0.0])?);
         assert!((a.cosine_similarity(&b) - 0.5f32.sqrt()).abs() < 1e-6);
         assert_eq!(a.cosine_similarity(&c), -1.0);
+        Ok(())
     }
 }

@@ -102,7 +102,7 @@ fn operators_keep_to_the_target() -> Result<()> {
         for model in all(&build(&listed, lowering)?) {
             for operator in model.operators() {
                 let fits = match lowering.0 {
-                    Target::Portable => operator.starts_with(':'),
+                    Target::Portable | Target::Cpu => operator.starts_with(':'),
                     Target::Cuda => of_cuda.contains(operator.as_str()),
                 };
                 ensure!(fits, "{} {lowering:?}: {operator}", model.name());
@@ -128,7 +128,7 @@ fn graphs_of_cuda_are_whole() -> Result<()> {
             let loaded = Session::load(model, &SessionOptions::default(), &cache, &mut |_| ());
             let name = format!("{} {target:?} {dtype} {kernels:?}", model.name());
             match (target, loaded) {
-                (Target::Portable, loaded) => drop(loaded.with_context(|| name)?),
+                (Target::Portable | Target::Cpu, loaded) => drop(loaded.with_context(|| name)?),
                 (Target::Cuda, Ok(_)) => anyhow::bail!("{name}: the processor has no NhwcConv"),
                 (Target::Cuda, Err(error)) => {
                     let cause =

@@ -34,7 +34,7 @@ pub(super) struct Facts {
 
 enum Config {
     Bert(BertConfig),
-    Qwen(QwenConfig),
+    Qwen(Box<QwenConfig>),
 }
 
 /// Builds the graph of the checkpoint's model with pooling behind it.
@@ -76,7 +76,7 @@ fn read_config(folder: &Path) -> Result<Config> {
                     return Err(refuse("config.json", field, rule, value));
                 }
             }
-            Ok(Config::Qwen(QwenConfig::from_json(&json.to_string())?))
+            Ok(Config::Qwen(Box::new(QwenConfig::from_json(&json.to_string())?)))
         }
         _ => {
             let rule = "must be bert, roberta, xlm-roberta, qwen2 or qwen3".to_owned();
