@@ -53,7 +53,7 @@ fn complete_dumps_every_position() -> Result<()> {
     let (shape, logits) = &found["logits"];
     ensure!(shape == &[66, 512], "{shape:?}");
     let expected = [&golden["prompt_logits"].1[..], &golden["decoded_logits"].1].concat();
-    let error = relative_l2(logits, &expected);
+    let error = relative_l2(logits, &expected)?;
     ensure!(error <= FP32, "{error:.1e}");
     Ok(())
 }
