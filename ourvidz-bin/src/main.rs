@@ -44,6 +44,7 @@ fn main() -> ExitCode {
         Command::Enhance(options) => commands::enhance(&options, cli.json),
         Command::Chat(options) => commands::chat(&options, cli.json),
         Command::Complete(options) => commands::complete(&options, cli.json),
+        Command::Embed(options) => commands::embed(&options, cli.json),
         Command::RunJob(options) => commands::run_job(&options),
         Command::Submit(options) => service::submit(&options, cli.json),
         Command::Worker(arguments) => service::worker(&arguments, cli.json),

@@ -35,6 +35,18 @@ pub enum Error {
     /// There is no message at all.
     #[error("messages: at least one is needed")]
     NoMessages,
+    /// A text has no tokens, and the model adds none.
+    #[error("texts[{index}] has no tokens")]
+    NoTokens {
+        /// Which text, counted from 0.
+        index: usize,
+    },
+    /// An embedding is not finite, or zero in every dimension that is kept.
+    #[error("the embedding of texts[{index}] is not finite, or zero")]
+    NonFinite {
+        /// Which text, counted from 0.
+        index: usize,
+    },
     /// A sampling parameter is outside its range.
     #[error("{field} must be {rule}, got {value}")]
     Sampling {
@@ -106,6 +118,7 @@ impl Error {
             | Error::Sampling { .. }
             | Error::Message { .. }
             | Error::NoMessages
+            | Error::NoTokens { .. }
             | Error::NoTemplate => true,
             _ => false,
         }

@@ -1,5 +1,6 @@
 //! The models by themselves, for building, inspecting and measuring them without a pipeline.
 
+pub use crate::bert::{BertConfig, build as bert};
 pub use crate::decoder::{
     Decoder, DecoderOptions, Matrices, Output as DecoderOutput, QwenConfig, build as decoder,
 };

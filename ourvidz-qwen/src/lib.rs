@@ -20,10 +20,12 @@
 //! so far stay on its device.
 #![forbid(unsafe_code)]
 
+mod bert;
 mod builder;
 mod chat;
 mod checkpoint;
 mod decoder;
+mod embed;
 mod enhance;
 mod error;
 mod fit;
@@ -37,11 +39,12 @@ mod tokenizer;
 pub use builder::{QwenPipelineBuilder, WeightType};
 pub use chat::{ChatTemplate, Message, Role};
 pub use decoder::QwenConfig;
+pub use embed::{EmbedOptions, Embedder, EmbedderBuilder, Pooling, Prompt};
 pub use enhance::{EnhancePrompt, EnhanceStyle, Enhanced, EnhancementSource, PromptTarget};
 pub use error::{Error, Result};
 pub use fit::Cut;
 pub use generate::{Choice, FinishReason, GenerateOptions, Generated, LanguageModel, Loop};
-pub use ourvidz_runtime::{Device, LoadProgress, Precision};
+pub use ourvidz_runtime::{Device, Embedding, LoadProgress, Precision};
 pub use pipeline::{ChatReply, ChatRequest, CompleteRequest, QwenPipeline};
 pub use recorded::Recorded;
 pub use sampler::Sampling;

@@ -106,7 +106,7 @@ fn operators_keep_to_the_target() -> Result<()> {
             let (target, _, matrices) = lowering;
             let quantised = |name: &str| matrices == Matrices::Int4 && name == "com.microsoft:MatMulNBits";
             let fits = |name: &&String| match target {
-                Target::Portable => name.starts_with(':') || quantised(name),
+                Target::Portable | Target::Cpu => name.starts_with(':') || quantised(name),
                 Target::Cuda => of_cuda.contains(name.as_str()),
             };
             let others: Vec<_> = operators.iter().filter(|name| !fits(name)).collect();

@@ -23,6 +23,7 @@
 mod cuda;
 mod device;
 mod dtype;
+mod embedding;
 mod error;
 pub mod graph;
 pub mod library;
@@ -33,6 +34,7 @@ pub mod weights;
 
 pub use device::Device;
 pub use dtype::{DType, Precision};
+pub use embedding::Embedding;
 pub use error::{Error, Result};
 pub use graph::{Attribute, Dim, Graph, Model, Target, Value};
 pub use ort::operator;

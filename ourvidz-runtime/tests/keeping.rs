@@ -41,7 +41,7 @@ fn state_goes_from_run_to_run() -> Result<()> {
     // The first run's state is still what it was, and the second's is another.
     let (half, _) = session.run_keeping(go_on)?;
     ensure!(half == [numbers(&[1.0, 2.0])?], "{half:?}");
-    let last = KeepingRun { kept: &[("state", &second[0])], keep: &[], release: true, ..go_on };
+    let last = KeepingRun { kept: &[("state", &second[0])], keep: &[], ..go_on };
     let (half, kept) = session.run_keeping(last)?;
     ensure!(half == [numbers(&[1.5, 3.0])?] && kept.is_empty(), "{half:?}");
     Ok(())

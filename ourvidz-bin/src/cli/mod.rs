@@ -6,10 +6,12 @@ use ourvidz_sdxl::{Device, NoiseSource, Precision};
 use crate::failure::Failure;
 use crate::setup::SetupOptions;
 
+mod embed;
 mod qwen;
 mod service;
 mod video;
 
+pub(crate) use embed::EmbedOptions;
 pub(crate) use qwen::{ChatOptions, CompleteOptions, EnhanceOptions, QwenModelOptions, Style};
 pub(crate) use service::{
     ConfigArguments, ConfigCommand, OutboxArguments, OutboxCommand, QueueArguments, QueueCommand,
@@ -41,6 +43,8 @@ pub(crate) enum Command {
     Chat(ChatOptions),
     /// Continue a text with a language model
     Complete(CompleteOptions),
+    /// Turn texts into unit vectors, one line of numbers each
+    Embed(EmbedOptions),
     /// Run one job from a file: generate, store, print the callback's body
     RunJob(RunJobOptions),
     /// Put a job into its queue

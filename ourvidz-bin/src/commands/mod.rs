@@ -2,6 +2,7 @@
 
 mod chat;
 mod complete;
+mod embed;
 mod enhance;
 mod export;
 mod generate_image;
@@ -10,6 +11,7 @@ mod run_job;
 
 pub(crate) use chat::chat;
 pub(crate) use complete::complete;
+pub(crate) use embed::embed;
 pub(crate) use enhance::enhance;
 pub(crate) use export::export;
 pub(crate) use generate_image::generate_image;

@@ -28,7 +28,7 @@ impl<'a> Attention<'a> {
     ) -> Result<Attention<'a>> {
         let lowering = match g.target() {
             Target::Cuda => Lowering::fused(g, config, options.capacity),
-            Target::Portable => Lowering::portable(g, config, cached)?,
+            Target::Portable | Target::Cpu => Lowering::portable(g, config, cached)?,
         };
         Ok(Attention { config, matrices: options.matrices, capacity: options.capacity, cached, lowering })
     }

@@ -43,7 +43,7 @@ impl Decoder {
     /// The memory of the cache is not there.
     pub fn new(session: Session, config: QwenConfig, target: Target, capacity: usize) -> Result<Decoder> {
         let cache = match target {
-            Target::Portable => Cache::Growing(vec![]),
+            Target::Portable | Target::Cpu => Cache::Growing(vec![]),
             Target::Cuda => Cache::Shared(Box::new(Shared::new(&session, &config, capacity)?)),
         };
         Ok(Decoder { session, config, capacity, used: 0, cache })
@@ -119,8 +119,7 @@ impl Decoder {
         }
         let kept: Vec<_> = names.iter().map(|(past, _)| past.as_str()).zip(&*cache).collect();
         let keep: Vec<_> = names.iter().map(|(_, present)| present.as_str()).collect();
-        let run =
-            KeepingRun { inputs: &inputs, kept: &kept, outputs: &["logits"], keep: &keep, release: false };
+        let run = KeepingRun { inputs: &inputs, kept: &kept, outputs: &["logits"], keep: &keep };
         let (mut host, kept) = self.session.run_keeping(run)?;
         *cache = kept;
         Ok(host.remove(0))

@@ -55,7 +55,7 @@ impl Context {
         // SAFETY: plain queries; the handle is that of a living context.
         unsafe {
             driver_result("cuCtxGetCurrent", (driver.current_context)(&mut current))?;
-            if current.is_null() {
+            if current != handle {
                 driver_result("cuCtxSetCurrent", (driver.make_current)(handle))?;
             }
         }

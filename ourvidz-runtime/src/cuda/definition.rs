@@ -180,13 +180,21 @@ impl<D: Definition> Operator for Registered<D> {
     fn create_kernel<'attr>(&self, ctx: &KernelContext<'attr>) -> ort::Result<BoxedKernel<'attr>> {
         let (mut node, dtype) = (D::node(ctx), self.dtype);
         if self.cuda {
-            return Ok(Box::new(move |ctx: &ComputeContext| run_on_device::<D>(&mut node, dtype, ctx)));
+            // Looked up once: a stream that is being captured is asked nothing.
+            let mut context = None;
+            let run = move |ctx: &ComputeContext| run_on_device::<D>(&mut node, &mut context, dtype, ctx);
+            return Ok(Box::new(run));
         }
         Ok(Box::new(move |ctx: &ComputeContext| run_on_host::<D>(&node, dtype, ctx)))
     }
 }
 
-fn run_on_device<D: Definition>(node: &mut D::Node, dtype: DType, ctx: &ComputeContext) -> ort::Result<()> {
+fn run_on_device<D: Definition>(
+    node: &mut D::Node,
+    known: &mut Option<&'static Context>,
+    dtype: DType,
+    ctx: &ComputeContext,
+) -> ort::Result<()> {
     let failed = |reason: String| ort::Error::new(format!("{}: {reason}", D::NAME));
     let stream = ctx.stream()?.ok_or_else(|| failed("there is no CUDA stream".into()))?.as_ptr().cast();
     let mut inputs = Vec::with_capacity(D::INPUTS.len());
@@ -208,7 +216,10 @@ fn run_on_device<D: Definition>(node: &mut D::Node, dtype: DType, ctx: &ComputeC
     if shape.contains(&0) {
         return Ok(());
     }
-    let context = Context::of(stream).map_err(failed)?;
+    let context = match *known {
+        Some(context) => context,
+        None => *known.insert(Context::of(stream).map_err(failed)?),
+    };
     D::on_device(node, &DeviceRun { context, stream, dtype, inputs, outputs, compute: ctx }).map_err(failed)
 }
 

@@ -141,3 +141,15 @@ unsafe fn find<F: Copy>(library: &Library, symbol: &str, file: &str) -> Result<F
     let found = unsafe { library.get::<F>(symbol.as_bytes()) };
     found.map(|found| *found).map_err(|e| format!("{file} has no {symbol} ({e}); run `ourvidz setup --cuda`"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_library_is_named_with_the_command_that_brings_it() {
+        let error = open("libnowhere.so.13").map(drop).err().unwrap_or_default();
+        assert!(error.starts_with("libnowhere.so.13 could not be loaded"), "{error}");
+        assert!(error.ends_with("run `ourvidz setup --cuda`"), "{error}");
+    }
+}

@@ -31,6 +31,8 @@ pub(crate) fn opset(dtype: DType) -> i64 {
 pub enum Target {
     /// Standard ONNX only: CPU, TensorRT, exported files.
     Portable,
+    /// ONNX Runtime's CPU provider with its fused operators (domain `com.microsoft`), for models that ask for it.
+    Cpu,
     /// ONNX Runtime's CUDA provider with its fused operators (domain `com.microsoft`).
     Cuda,
 }
@@ -137,6 +139,11 @@ impl Graph {
         let value = if taken { self.identity(value) } else { value };
         self.values[value.0].name = name.to_owned();
         self.outputs.push(value);
+    }
+
+    /// The value that was made an output under `name`.
+    pub fn output_value(&self, name: &str) -> Option<Value> {
+        self.outputs.iter().copied().find(|value| self.values[value.0].name == name)
     }
 
     /// Shape of a value.

@@ -1,7 +1,7 @@
 use super::activation::silu;
 use super::clip_norm::{gamma_f32, norm_attributes, rms_norm_channels};
 use crate::graph::{Attribute, Graph, Value, show};
-use crate::{DType, Error, Result, Weights, cuda};
+use crate::{Error, Result, Weights, cuda};
 
 /// Parts that our kernels add at once.
 const MOST_PARTS: usize = 4;
@@ -75,7 +75,8 @@ impl ClipSum {
             let x = rms_norm_channels(g, w, x, gamma)?;
             return silu(g, x);
         }
-        let (inputs, attributes) = self.norm_inputs(g, w, gamma)?;
+        let inputs = self.norm_inputs(g, w, gamma)?;
+        let attributes = self.norm_attributes(g)?;
         let like = (g.dtype_of(self.parts[0]), g.shape(self.parts[0]).to_vec());
         Ok(g.operator(cuda::DOMAIN, "RmsNorm", &inputs, attributes, like))
     }
@@ -94,33 +95,32 @@ impl ClipSum {
             let x = self.value(g)?;
             return Ok((x, ClipSum::from(x).norm_silu(g, w, gamma)?));
         }
-        let (inputs, attributes) = self.norm_inputs(g, w, gamma)?;
+        let inputs = self.norm_inputs(g, w, gamma)?;
+        let attributes = self.norm_attributes(g)?;
         let like = (g.dtype_of(self.parts[0]), g.shape(self.parts[0]).to_vec());
         let outputs = [like.clone(), like];
         let [sum, y] = g.operator_with_outputs(cuda::DOMAIN, "SumRmsNorm", &inputs, attributes, outputs);
         Ok((sum, y))
     }
 
-    fn norm_inputs(
-        &self,
-        g: &mut Graph,
-        w: &Weights<'_>,
-        gamma: &[usize],
-    ) -> Result<(Vec<Option<Value>>, Vec<(&'static str, Attribute)>)> {
+    fn norm_inputs(&self, g: &mut Graph, w: &Weights<'_>, gamma: &[usize]) -> Result<Vec<Option<Value>>> {
         let c = g.fixed(self.parts[0], -1)?;
         let weight = gamma_f32(g, w, gamma, c)?;
         let mut inputs = vec![Some(self.parts[0]), Some(weight)];
         if self.bias.is_some() || self.parts.len() > 1 {
-            let zeros = || vec![0.0; c];
             let bias = match self.bias {
                 Some(bias) => bias,
-                None => g.constant_f32(&[c], &zeros()),
+                None => g.constant_f32(&[c], &vec![0.0; c]),
             };
-            inputs.push(Some(g.cast(bias, DType::F32)));
+            inputs.push(Some(bias));
             inputs.extend(self.parts[1..].iter().copied().map(Some));
         }
-        let mut attributes = norm_attributes(c);
+        Ok(inputs)
+    }
+
+    fn norm_attributes(&self, g: &Graph) -> Result<Vec<(&'static str, Attribute)>> {
+        let mut attributes = norm_attributes(g.fixed(self.parts[0], -1)?);
         attributes.push(("silu", Attribute::Int(1)));
-        Ok((inputs, attributes))
+        Ok(attributes)
     }
 }

@@ -1,4 +1,4 @@
-use crate::graph::{Attribute, Graph, Target, Value, show};
+use crate::graph::{Attribute, Dim, Graph, Target, Value, show};
 use crate::{DType, Error, Result, Weights, cuda};
 
 /// x: [..., D_in] -> [..., `out`], with a bias. Reads `weight` [out, in] and `bias` `[out]`.
@@ -20,6 +20,11 @@ pub fn linear(g: &mut Graph, w: &Weights<'_>, x: Value, out: usize) -> Result<Va
 /// Missing or wrongly shaped weights; [`Error::Shape`] where the residual has another shape.
 pub fn linear_residual(g: &mut Graph, w: &Weights<'_>, x: Value, residual: Value) -> Result<Value> {
     let out = g.fixed(residual, -1)?;
+    let shape = product_shape(g, x, out);
+    if g.shape(residual) != shape {
+        let found = show(g.shape(residual));
+        return Err(Error::shape("linear_residual", format!("needs a residual {}", show(&shape)), found));
+    }
     if g.target() == Target::Cuda {
         return fused(g, w, x, out, false, Some(residual));
     }
@@ -89,6 +94,21 @@ pub fn linear_gelu_tanh(g: &mut Graph, w: &Weights<'_>, x: Value, out: usize) ->
     Ok(g.operator("", "Gelu", &[Some(y)], vec![("approximate", Attribute::Text("tanh".into()))], like))
 }
 
+/// A linear layer and exact GELU: x [..., D_in] -> [..., `out`]. Reads `weight` and `bias`.
+///
+/// # Errors
+/// Missing or wrongly shaped weights.
+pub fn linear_gelu(g: &mut Graph, w: &Weights<'_>, x: Value, out: usize) -> Result<Value> {
+    let y = linear_without_bias(g, w, x, out)?;
+    let bias = g.weight(w, "bias", &[out])?;
+    if g.target() != Target::Portable {
+        let like = (g.dtype_of(y), g.shape(y).to_vec());
+        return Ok(g.operator("com.microsoft", "BiasGelu", &[Some(y), Some(bias)], vec![], like));
+    }
+    let y = g.add(y, bias)?;
+    Ok(g.unary("Gelu", y))
+}
+
 /// The product and all that follows it as one operator.
 fn fused(
     g: &mut Graph,
@@ -101,30 +121,28 @@ fn fused(
     let input = g.fixed(x, -1)?;
     let (weight, input_first) = g.matrix(w, out, input)?;
     let bias = g.weight(w, "bias", &[out])?;
-    let mut shape = g.shape(x).to_vec();
-    shape.pop();
-    shape.push(out.into());
-    if let Some(residual) = residual.filter(|residual| g.shape(*residual) != shape) {
-        let found = show(g.shape(residual));
-        return Err(Error::shape("linear_residual", format!("needs a residual {}", show(&shape)), found));
-    }
     let mut inputs = vec![Some(x), Some(weight), Some(bias)];
     inputs.extend(residual.map(Some));
     let attributes = vec![
         ("out_first", Attribute::Int((!input_first).into())),
         ("gelu_tanh", Attribute::Int(gelu_tanh.into())),
     ];
-    let out = (g.dtype_of(x), shape);
+    let out = (g.dtype_of(x), product_shape(g, x, out));
     Ok(g.operator(cuda::DOMAIN, "Linear", &inputs, attributes, out))
+}
+
+/// [..., K] -> [..., `out`]
+fn product_shape(g: &Graph, x: Value, out: usize) -> Vec<Dim> {
+    let mut shape = g.shape(x).to_vec();
+    shape.pop();
+    shape.push(out.into());
+    shape
 }
 
 /// x: [..., K], weight: [`out`, K] -> [..., `out`]
 pub(super) fn matmul_transposed(g: &mut Graph, x: Value, weight: Value, out: usize) -> Result<Value> {
-    if g.target() == Target::Cuda {
-        let mut shape = g.shape(x).to_vec();
-        shape.pop();
-        shape.push(out.into());
-        let out = (g.dtype_of(x), shape);
+    if g.target() != Target::Portable {
+        let out = (g.dtype_of(x), product_shape(g, x, out));
         let transposed = vec![("transB", Attribute::Int(1))];
         return Ok(g.operator("com.microsoft", "FusedMatMul", &[Some(x), Some(weight)], transposed, out));
     }

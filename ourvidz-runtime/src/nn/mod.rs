@@ -14,10 +14,12 @@ mod conv3d;
 mod embedding;
 mod feature_map;
 mod linear;
+mod masked_attention;
 mod modulation;
 mod norm;
 mod patches;
 mod project;
+mod residual;
 mod rms_norm;
 mod rotary;
 
@@ -37,10 +39,14 @@ pub use feature_map::{
     add_channels, channels, concat_channels, feature_map_input, feature_map_output, resize_nearest_like,
     resize_nearest_twice, to_feature_map, to_tokens,
 };
-pub use linear::{linear, linear_f32, linear_gelu_tanh, linear_int4, linear_residual, linear_without_bias};
+pub use linear::{
+    linear, linear_f32, linear_gelu, linear_gelu_tanh, linear_int4, linear_residual, linear_without_bias,
+};
+pub use masked_attention::masked_attention;
 pub use modulation::{Residual, gated_residual, modulated_layer_norm};
 pub use norm::{GroupNorm, group_norm, layer_norm, layer_norm_weights};
 pub use patches::{Patches, patch_embedding, patches, unpatchify};
 pub use project::{Matrices, project, project_three, swiglu, top_logits};
+pub use residual::linear_add_layer_norm;
 pub use rms_norm::{RotaryTables, add_rms_norm, rms_norm, rms_norm_rotary};
 pub use rotary::{rotary_embedding, rotary_halves};

@@ -24,8 +24,8 @@ pub fn modulated_layer_norm(g: &mut Graph, x: Value, scale: Value, shift: Value,
 /// [`Error::Shape`] where the shapes differ.
 pub fn gated_residual(g: &mut Graph, x: Value, y: Value, gate: Value) -> Result<Value> {
     let like = (g.dtype_of(x), g.shape(x).to_vec());
+    alike(g, x, y)?;
     if g.target() == Target::Cuda {
-        alike(g, x, y)?;
         let gate = g.cast(gate, DType::F32);
         let inputs = [Some(x), Some(y), Some(gate)];
         return Ok(g.operator(cuda::DOMAIN, "GatedResidual", &inputs, vec![], like));

@@ -1,5 +1,3 @@
-use ort::session::RunOptions;
-
 use super::{DeviceTensor, Session, from_ort};
 use crate::{Device, Error, Result, Tensor};
 
@@ -14,9 +12,6 @@ pub struct KeepingRun<'a> {
     pub outputs: &'a [&'a str],
     /// Outputs that stay on the device.
     pub keep: &'a [&'a str],
-    /// Give what the run needed in between back to the device: other models want it before this one runs again. On the
-    /// processor nothing is held.
-    pub release: bool,
 }
 
 impl Session {
@@ -39,9 +34,7 @@ impl Session {
             self.set_on_device(&mut bound, name, tensor)?;
         }
         let what = format!("running {} on {}", self.name, self.device);
-        let releasing = releasing(self.device, run.release).map_err(Error::session(&what))?;
-        let options = releasing.as_ref().unwrap_or(&self.plain);
-        let ran = self.inner.run_binding_with_options(&bound.binding, options);
+        let ran = self.inner.run_binding_with_options(&bound.binding, &self.plain);
         let mut values = ran.map_err(Error::session(&what))?;
         bound.binding.synchronize_outputs().map_err(Error::session(&what))?;
         let host = run.outputs.iter().map(|name| from_ort(&values[*name], &what)).collect::<Result<_>>()?;
@@ -54,13 +47,4 @@ impl Session {
         });
         Ok((host, kept.collect::<Result<_>>()?))
     }
-}
-
-/// Options of a run after which the device has its memory back.
-fn releasing(device: Device, release: bool) -> ort::Result<Option<RunOptions>> {
-    let (Device::Cuda(id), true) = (device, release) else { return Ok(None) };
-    let mut options = RunOptions::new()?;
-    options.set("gpu_graph_id", "-1")?;
-    options.set("memory.enable_memory_arena_shrinkage", format!("gpu:{id}"))?;
-    Ok(Some(options))
 }

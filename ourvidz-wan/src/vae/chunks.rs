@@ -51,13 +51,8 @@ impl Pair {
             true => Vec::new(),
             false => self.caches.iter().map(|(name, _)| name.as_str()).collect(),
         };
-        let run = KeepingRun {
-            inputs: &[(self.input, x)],
-            kept: &kept,
-            outputs: &[self.output],
-            keep: &keep,
-            release: is_last,
-        };
+        let run =
+            KeepingRun { inputs: &[(self.input, x)], kept: &kept, outputs: &[self.output], keep: &keep };
         let session = if begins { &mut self.first } else { &mut self.next };
         let (mut outputs, next) = session.run_keeping(run)?;
         self.kept = next;

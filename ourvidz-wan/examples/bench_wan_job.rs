@@ -1,9 +1,11 @@
 //! Times a whole WAN run as a `video_fast` job has it, part by part: 25 steps, guidance 6.5, 480x832, 81 frames.
 //!
-//! `cargo run --release --example bench_wan_job -- MODEL [DEVICE] [FRAMES] [STEPS] [RUNS] [VAE_PRECISION]`
+//! `cargo run --release -p ourvidz-wan --example bench_wan_job -- MODEL [DEVICE] [FRAMES] [STEPS] [RUNS] [VAE_PRECISION]`
 //!
 //! MODEL is a checkpoint in any layout (`scripts/random_checkpoint_wan.py`). The peak of the device's memory is what
 //! `nvidia-smi` shows beside it.
+
+#![allow(clippy::print_stdout)]
 
 use std::ops::ControlFlow;
 use std::time::Instant;
