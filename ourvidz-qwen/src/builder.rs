@@ -74,6 +74,7 @@ pub struct QwenPipelineBuilder {
     threads: Option<usize>,
     cache: Option<PathBuf>,
     profile: Option<PathBuf>,
+    flash_attention: bool,
 }
 
 /// Tokens of prompt and answer where nothing else is asked for.
@@ -90,6 +91,7 @@ impl QwenPipelineBuilder {
             threads: None,
             cache: None,
             profile: None,
+            flash_attention: false,
         }
     }
 
@@ -137,6 +139,12 @@ impl QwenPipelineBuilder {
         self
     }
 
+    /// Attention on CUDA by ONNX Runtime's flash kernels instead of those it chooses. Default: false.
+    pub fn flash_attention(mut self, flash: bool) -> Self {
+        self.flash_attention = flash;
+        self
+    }
+
     /// Loads the model.
     ///
     /// # Errors
@@ -158,7 +166,11 @@ impl QwenPipelineBuilder {
             let rule = format!("from 2 to {trained}, the model's max_position_embeddings");
             return Err(Error::Request { field: "capacity", rule, value: capacity.to_string() });
         }
-        let target = self.device.target();
+        // The fused attention takes no fp32: there the standard operators run, with a cache that grows.
+        let target = match precision {
+            Precision::Fp32 => Target::Portable,
+            _ => self.device.target(),
+        };
         let matrices = if weights == WeightType::Int4 { Matrices::Int4 } else { Matrices::Float };
         let options = DecoderOptions { output: Output::Logits, capacity, matrices };
         let tensors = TensorSet::new("model", checkpoint.tensors);
@@ -169,6 +181,7 @@ impl QwenPipelineBuilder {
             threads: self.threads,
             profile: self.profile,
             cuda_graph: target == Target::Cuda,
+            flash_attention: self.flash_attention,
             ..SessionOptions::default()
         };
         let cache = self.cache.map_or_else(WeightCache::user, WeightCache::new);

@@ -131,7 +131,7 @@ def rounded(model: torch.nn.Module) -> None:
             blocks = layer.weight.data.view(-1, BLOCK)
             largest = blocks.gather(1, blocks.abs().argmax(1, keepdim=True))
             scale = largest / -8
-            numbers = (blocks * (1 / scale) + 8).round().clamp(0, 15)
+            numbers = (blocks * (1 / scale) + 8.5).floor().clamp(0, 15)
             layer.weight.data = ((numbers - 8) * scale).view_as(layer.weight)
 
 

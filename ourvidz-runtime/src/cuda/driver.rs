@@ -40,6 +40,7 @@ functions! {
         device_of_context = "cuCtxGetDevice"(*mut c_int);
         attribute = "cuDeviceGetAttribute"(*mut c_int, c_int, c_int);
         copy_to_device = "cuMemcpyHtoD_v2"(u64, *const c_void, usize);
+        synchronise = "cuCtxSynchronize"();
         copy_to_host = "cuMemcpyDtoH_v2"(*mut c_void, u64, usize);
         load_module = "cuModuleLoadData"(*mut Handle, *const c_void);
         function = "cuModuleGetFunction"(*mut Handle, Handle, *const c_char);

@@ -61,7 +61,11 @@ pub(crate) unsafe fn copy(to: *mut u8, from: *const u8, bytes: usize, to_device:
     // SAFETY: as promised by the caller.
     let code = unsafe {
         match to_device {
-            true => (driver.copy_to_device)(to as u64, from.cast(), bytes),
+            // What lies in pageable memory may still be on its way when the copy returns.
+            true => match (driver.copy_to_device)(to as u64, from.cast(), bytes) {
+                0 => (driver.synchronise)(),
+                code => code,
+            },
             false => (driver.copy_to_host)(to.cast(), from as u64, bytes),
         }
     };

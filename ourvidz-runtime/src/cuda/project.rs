@@ -157,9 +157,8 @@ impl<const PARTS: usize, const INT4: bool> Definition for Projection<PARTS, INT4
                 && biases.get(i).is_none_or(|b| b.shape == [n])
                 && scales.get(i).is_none_or(|s| s.shape == [n * (k / INT4_BLOCK) as i64])
         };
-        let odd = INT4 && matrices.iter().any(|m| m.shape[0] % 2 != 0);
         let even = PARTS != 2 || matrices[0].shape == matrices[1].shape;
-        if !matrices.iter().enumerate().all(|(i, m)| fits(i, m)) || odd || !even {
+        if !matrices.iter().enumerate().all(|(i, m)| fits(i, m)) || !even {
             let shapes: Vec<_> = run.inputs.iter().map(|input| &input.shape).collect();
             return Err(format!("inputs {shapes:?} do not fit"));
         }
@@ -185,8 +184,12 @@ unsafe fn one_row<const PARTS: usize, const INT4: bool>(
     let gated = PARTS == 2;
     let sizes: Vec<usize> = parts.matrices.iter().map(|m| m.shape[0] as usize).collect();
     let rows = if gated { sizes[0] } else { sizes.iter().sum() };
-    // A warp has two rows of four-bit numbers at a time.
-    let units = if INT4 && !gated { rows.div_ceil(2) } else { rows };
+    // A warp has four rows of four-bit numbers at a time, so that what it makes of x serves them all.
+    let units = match (INT4, gated) {
+        (true, true) => rows.div_ceil(2),
+        (true, false) => rows.div_ceil(4),
+        _ => rows,
+    };
     let split = match ENOUGH_WARPS / units.max(1) {
         0 | 1 => 1,
         2 | 3 => 2,

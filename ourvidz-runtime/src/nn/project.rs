@@ -28,7 +28,7 @@ pub fn project(
     matrices: Matrices,
 ) -> Result<Value> {
     if g.target() == Target::Cuda {
-        return fused(g, "Project", &[w.clone()], x, &[out], out, bias, matrices);
+        return fused(g, "Project", std::slice::from_ref(w), x, &[out], out, bias, matrices);
     }
     let y = match matrices {
         Matrices::Float => linear_without_bias(g, w, x, out)?,

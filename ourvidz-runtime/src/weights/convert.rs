@@ -160,10 +160,7 @@ pub(crate) fn copy_tensor(conversion: &Conversion, path: &Path, out: &mut impl W
         file.read_exact_at(&mut bytes, view.offset + at).map_err(Error::io(&*view.file, "reading"))?;
         let moved = rearrange(&bytes, conversion);
         let converted = match conversion.layout {
-            Layout::Int4(part, scale_type) => {
-                let wide = cast(&bytes, view.dtype, DType::F32);
-                int4::quantise(&floats(&wide), scale_type, part)
-            }
+            Layout::Int4(part, scale_type) => int4::quantise(&bytes, view.dtype, scale_type, part),
             _ => cast(moved.as_deref().unwrap_or(&bytes), view.dtype, conversion.dtype),
         };
         out.write_all(&converted).map_err(Error::io(path, "writing"))?;

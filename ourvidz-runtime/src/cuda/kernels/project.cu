@@ -3,8 +3,10 @@
 //
 // PARTS 1 to 3: matrices side by side. GATED: two of them, silu(x m0) * (x m1). INT4: four bits a number. SPLIT warps
 // share a row; a block has WARPS.
-#define RESULTS (GATED || INT4 ? 2 : 1)
-#define AHEAD (INT4 ? 8 : GATED ? 4 : 8)
+#define RESULTS (INT4 ? 4 : GATED ? 2 : 1)
+#define AHEAD (INT4 || GATED ? 4 : 8)
+// Rows of the result that a warp makes.
+#define MADE (GATED ? RESULTS / 2 : RESULTS)
 
 #if INT4
 typedef unsigned Word; // eight numbers; a scale is shared by four words
@@ -50,18 +52,34 @@ __device__ inline Row row_of(const void* matrix, const T* scales, long long row)
     return {(const Word*)matrix + row * WORDS, INT4 ? scales + row * (K / 32) : nullptr};
 }
 
-__device__ inline float dot(const Row& row, int at, const Word& word, const float (&x)[NUMBERS]) {
+// bits & mask | one, in one instruction.
+__device__ inline float number(unsigned bits, unsigned mask, unsigned one) {
+    unsigned y;
+    asm("lop3.b32 %0, %1, %2, %3, 0xea;" : "=r"(y) : "r"(bits), "r"(mask), "r"(one));
+    return __uint_as_float(y);
+}
+
+// What `dot` has too much by `excess`.
+__device__ inline float excess(const float (&x)[NUMBERS]) {
     float sum = 0.0f;
 #if INT4
-    // A number in the bits below 128 is 128 more than itself, and it was stored 8 more.
-    float all = 0.0f;
 #pragma unroll
-    for (int e = 0; e < 8; e++) {
-        unsigned bits = e < 4 ? word << (16 - 4 * e) : word >> (4 * e - 16);
-        sum += __uint_as_float((bits & 0x000f0000u) | 0x43000000u) * x[e];
-        all += x[e];
+    for (int e = 0; e < 8; e += 2) sum += 2056.0f * x[e] + 136.0f * x[e + 1];
+#endif
+    return sum;
+}
+
+__device__ inline float dot(const Row& row, int at, const Word& word, const float (&x)[NUMBERS], float excess) {
+    float sum = 0.0f;
+#if INT4
+    // Four bits below 2048 or below 128 are a float that is so much more; and numbers are stored 8 more than they are.
+    unsigned pairs[4] = {word << 12, word << 4, word >> 4, word >> 12};
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        sum += number(pairs[i], 0x0000f000u, 0x45000000u) * x[2 * i];
+        sum += number(pairs[i], 0x000f0000u, 0x43000000u) * x[2 * i + 1];
     }
-    return widen(row.scales[at / 4]) * (sum - 136.0f * all);
+    return widen(row.scales[at / 4]) * (sum - excess);
 #else
 #pragma unroll
     for (int k = 0; k < PACK; k++) sum += widen(word.x[k]) * x[k];
@@ -76,18 +94,16 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS, INT4 ? 3 : 4) project(
     int warp = threadIdx.x / 32, lane = threadIdx.x % 32, share = warp % SPLIT;
     long long unit = (long long)blockIdx.x * (WARPS / SPLIT) + warp / SPLIT;
     long long count = GATED ? n0 : n0 + n1 + n2;
-    long long first = GATED ? unit : unit * RESULTS;
+    long long first = unit * MADE;
     float sums[RESULTS] = {};
     Row rows[RESULTS];
     if (first < count) {
 #pragma unroll
         for (int r = 0; r < RESULTS; r++) {
-            if (GATED) {
-                rows[r] = r == 0 ? row_of(m0, s0, first) : row_of(m1, s1, first);
-                continue;
-            }
-            long long row = first + r < count ? first + r : first;
-            if (row < n0) rows[r] = row_of(m0, s0, row);
+            long long row = first + (GATED ? r / 2 : r);
+            row = row < count ? row : first;
+            if (GATED) rows[r] = r % 2 == 0 ? row_of(m0, s0, row) : row_of(m1, s1, row);
+            else if (row < n0) rows[r] = row_of(m0, s0, row);
             else if (row < n0 + n1) rows[r] = row_of(m1, s1, row - n0);
             else rows[r] = row_of(m2, s2, row - n0 - n1);
         }
@@ -109,8 +125,9 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS, INT4 ? 3 : 4) project(
 #pragma unroll
                     for (int k = 0; k < PACK; k++) wide[j * PACK + k] = widen(p.x[k]);
                 }
+                float over = excess(wide);
 #pragma unroll
-                for (int r = 0; r < RESULTS; r++) sums[r] += dot(rows[r], at, words[i][r], wide);
+                for (int r = 0; r < RESULTS; r++) sums[r] += dot(rows[r], at, words[i][r], wide, over);
             }
         }
     }
@@ -130,7 +147,8 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS, INT4 ? 3 : 4) project(
 #endif
     if (lane != 0 || first >= count) return;
 #if GATED
-    y[first] = narrow(silu(sums[0]) * sums[1]);
+    for (int r = 0; r < MADE && first + r < count; r++)
+        y[first + r] = narrow(silu(sums[2 * r]) * sums[2 * r + 1]);
 #else
     for (int r = 0; r < RESULTS && first + r < count; r++) {
         long long row = first + r;
