@@ -73,7 +73,7 @@ pub(crate) fn hidden_states(model: &str, target: Target, prompt: &[u32]) -> Resu
     let last = Tensor::i64(&[1], vec![length as i64 - 1])?;
     let total = Tensor::i64(&[1], vec![length as i64])?;
     let inputs = match target {
-        Target::Portable => vec![("input_ids", &ids), ("positions", &positions)],
+        Target::Portable | Target::Cpu => vec![("input_ids", &ids), ("positions", &positions)],
         Target::Cuda => {
             vec![("input_ids", &ids), ("seqlens_k", &last), ("total_sequence_length", &total)]
         }
