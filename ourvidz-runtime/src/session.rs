@@ -33,6 +33,10 @@ pub struct SessionOptions {
     pub profile: Option<PathBuf>,
     /// Operators of other domains than ONNX Runtime's own.
     pub operators: Vec<Arc<OperatorDomain>>,
+    /// Take memory for each value when it is computed, instead of planning one block for a whole run. A plan is kept for
+    /// every shape that was met, beside the memory of the run that it was made in: with shapes that change, twice the
+    /// memory.
+    pub without_memory_plan: bool,
     /// Let [`Session::run_in_place`] record runs as CUDA graphs and repeat them.
     pub cuda_graph: bool,
     /// Attention on CUDA by ONNX Runtime's flash kernels alone; otherwise it may choose cuDNN's, which are faster for
@@ -48,6 +52,7 @@ impl std::fmt::Debug for SessionOptions {
             .field("prepack", &self.prepack)
             .field("profile", &self.profile)
             .field("operators", &self.operators.len())
+            .field("without_memory_plan", &self.without_memory_plan)
             .field("cuda_graph", &self.cuda_graph)
             .field("flash_attention", &self.flash_attention)
             .finish()
@@ -209,6 +214,7 @@ fn builder(name: &str, options: &SessionOptions) -> Result<SessionBuilder> {
     let environment = library::environment(options.device)?;
     let what = format!("preparing a session on {}", options.device);
     let mut builder = OrtSession::builder(environment).map_err(Error::session(&what))?;
+    builder = builder.with_memory_pattern(!options.without_memory_plan).map_err(Error::session(&what))?;
     builder = builder.with_optimization_level(GraphOptimizationLevel::All).map_err(Error::session(&what))?;
     if let Some(provider) = options.device.provider(options.cuda_graph, options.flash_attention)? {
         builder = builder.with_execution_providers([provider]).map_err(|e| Error::DeviceUnavailable {

@@ -199,6 +199,8 @@ impl Components {
             device: self.settings.device,
             threads: self.settings.threads,
             profile: self.settings.profile.clone(),
+            // Videos have many shapes, and their activations are large.
+            without_memory_plan: true,
             ..SessionOptions::default()
         }
     }

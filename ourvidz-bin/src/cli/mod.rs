@@ -66,7 +66,7 @@ pub(crate) enum Command {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Generate {
     /// One or more images with Stable Diffusion XL
-    Image(ImageOptions),
+    Image(Box<ImageOptions>),
     /// A video, or one picture, with Wan 2.1
     Video(Box<VideoOptions>),
 }

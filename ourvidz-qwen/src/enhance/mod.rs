@@ -199,11 +199,14 @@ impl QwenPipeline {
     }
 }
 
+/// What one attempt gave, and what was left out of the prompt.
+type Attempt = (Generated, Option<Cut>);
+
 /// Up to `request.attempts` calls of `attempt`, until one gives a prompt or the time is over.
 fn attempts(
     request: &EnhancePrompt,
     style: EnhanceStyle,
-    attempt: &mut dyn FnMut(&GenerateOptions) -> Result<(Generated, Option<Cut>)>,
+    attempt: &mut dyn FnMut(&GenerateOptions) -> Result<Attempt>,
 ) -> Result<Enhanced> {
     let start = Instant::now();
     let mut enhanced = Enhanced {

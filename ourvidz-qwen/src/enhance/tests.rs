@@ -3,7 +3,7 @@
 
 use super::*;
 
-fn answer(text: &str, finish_reason: FinishReason) -> Result<(Generated, Option<Cut>)> {
+fn answer(text: &str, finish_reason: FinishReason) -> Result<Attempt> {
     let generated = Generated {
         text: text.into(),
         tokens: vec![1, 2, 3],
@@ -16,7 +16,7 @@ fn answer(text: &str, finish_reason: FinishReason) -> Result<(Generated, Option<
     Ok((generated, None))
 }
 
-fn enhanced(answers: &[fn() -> Result<(Generated, Option<Cut>)>]) -> (Enhanced, Vec<GenerateOptions>) {
+fn enhanced(answers: &[fn() -> Result<Attempt>]) -> (Enhanced, Vec<GenerateOptions>) {
     let mut seen = Vec::new();
     let request = EnhancePrompt { seed: Some(40), ..EnhancePrompt::new("fox in snow") };
     let result = attempts(&request, EnhanceStyle::Base, &mut |options| {

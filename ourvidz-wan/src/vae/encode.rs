@@ -1,4 +1,4 @@
-use ourvidz_runtime::{Device, LoadProgress, SessionOptions, Tensor, WeightCache};
+use ourvidz_runtime::{LoadProgress, SessionOptions, Tensor, WeightCache};
 
 use super::chunks::{self, Pair};
 use super::{AutoencoderKLWanConfig, VaeModels};
@@ -25,12 +25,11 @@ impl VaeEncoder {
     ) -> Result<VaeEncoder> {
         let graphs = [&models.encoder_first, &models.encoder_next];
         let pair = Pair::load(graphs, ["video", "latents"], options, cache, progress)?;
-        let chunk = if options.device == Device::Cpu { 1 } else { 4 };
-        Ok(VaeEncoder { pair, config: models.config.clone(), chunk })
+        Ok(VaeEncoder { pair, config: models.config.clone(), chunk: 1 })
     }
 
-    /// Latent frames of one run behind the first; default 1 on the processor, else 4. More take more memory. Where
-    /// frames are large, a run takes fewer than asked for.
+    /// Latent frames of one run behind the first; default 1. More take more memory, and no less time on a large GPU
+    /// (docs/PERFORMANCE.md). Where frames are large, a run takes fewer than asked for.
     #[must_use]
     pub fn with_chunk(mut self, latent_frames: usize) -> VaeEncoder {
         self.chunk = latent_frames.max(1);
