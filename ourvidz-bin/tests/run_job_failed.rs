@@ -70,11 +70,24 @@ fn a_job_without_an_id_is_reported_all_the_same() -> Result<()> {
 #[test]
 fn types_that_are_not_made_are_named() -> Result<()> {
     let place = Place::new()?;
-    for name in ["sdxl_image_huge", "chat_enhance", "video_fast", "wan_video_high"] {
+    for name in ["sdxl_image_huge", "chat_enhance", "wan_image_fast"] {
         let body = broken_type(&place, name)?;
-        ensure!(
-            body["error_message"].as_str().is_some_and(|text| text.contains("type") || text.contains("SDXL"))
-        );
+        ensure!(body["error_message"].as_str().is_some_and(|text| text.contains("type")), "{body:#}");
+    }
+    Ok(())
+}
+
+/// A video asked of a checkpoint for pictures.
+#[test]
+fn a_model_of_another_family_is_named() -> Result<()> {
+    let place = Place::new()?;
+    for name in ["video_fast", "wan_video_high"] {
+        let mut job = fox()?;
+        set(&mut job, "/type", json!(name));
+        set(&mut job, "/config/size", json!("480*832"));
+        let ended = run(&place, &job.to_string())?;
+        let body = failed(&place, &ended, "MODEL", None)?;
+        ensure!(body["error_message"].as_str().is_some_and(|text| text.contains("umt5")), "{body:#}");
     }
     Ok(())
 }

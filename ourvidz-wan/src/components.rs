@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use ourvidz_runtime::nn::ClipKernels;
-use ourvidz_runtime::{Device, Graph, LoadProgress, Model, Precision, Session, SessionOptions, WeightCache};
+use ourvidz_runtime::{
+    Device, Graph, LoadProgress, Model, Precision, Session, SessionOptions, Target, WeightCache,
+};
 
 use crate::checkpoint::Checkpoint;
 use crate::graphs::{
@@ -75,7 +77,12 @@ struct Graphs {
 impl Components {
     /// Builds every graph; loads nothing.
     pub(crate) fn build(checkpoint: &Checkpoint, settings: Settings) -> Result<Components> {
-        let (target, dtype) = (settings.device.target(), settings.precision.dtype());
+        // The processor's own attention keeps no scores; TensorRT reads standard operators only.
+        let target = match settings.device {
+            Device::Cpu => Target::Cpu,
+            device => device.target(),
+        };
+        let dtype = settings.precision.dtype();
         let graph = |name: &str| Graph::new(name, target, dtype);
         let mut text_encoder = graph("text_encoder");
         graphs::text_encoder(&mut text_encoder, &checkpoint.text_encoder, &checkpoint.text_encoder_config)?;
