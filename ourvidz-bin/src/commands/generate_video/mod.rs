@@ -38,7 +38,8 @@ pub(crate) fn generate_video(options: &VideoOptions, json: bool) -> Result<(), F
     let scheduler = wan.scheduler(&request)?.class_name();
     let loading = lap.next();
     let embeds = wan.encode_prompt(&request)?;
-    if embeds.cut.is_some() {
+    let truncated = embeds.cut.is_some();
+    if truncated {
         output::error("the prompt has more than 512 tokens: its end was left out");
     }
     let prepared = wan.prepare(&request, reference.as_ref())?;
@@ -92,7 +93,7 @@ pub(crate) fn generate_video(options: &VideoOptions, json: bool) -> Result<(), F
             "device": wan.device().to_string(), "precision": wan.precision().to_string(),
             "vae_precision": wan.vae_precision().to_string(), "task": wan.task(), "frames": frames,
             "fps": request.fps, "width": geometry.width(), "height": geometry.height(), "steps": steps,
-            "reference_method": method, "prompt_truncated": false,
+            "reference_method": method, "prompt_truncated": truncated,
             "loading_seconds": loading, "encoding_seconds": encoding, "denoising_seconds": denoising,
             "decoding_seconds": decoding,
         }));

@@ -1,19 +1,19 @@
+mod denoise;
+mod prepare;
+
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use ourvidz_core::denoise::{Run, Step, denoise_from, start_of_strength};
-use ourvidz_core::guidance::classifier_free_guidance;
-use ourvidz_core::noise::Noise;
+use ourvidz_core::denoise::Step;
 use ourvidz_core::request::TextToVideo;
 use ourvidz_core::scheduler::{Scheduler, SchedulerConfig};
 use ourvidz_runtime::{Device, Precision, Tensor};
 
 use crate::builder::WanPipelineBuilder;
 use crate::components::{Component, Components};
-use crate::graphs::{ConditioningInputs, Control};
-use crate::reference::{Hold, Kind, LatentShape, Prepared, Reference, ReferenceFrames, cover};
+use crate::reference::Reference;
 use crate::rope::check_positions;
-use crate::{Error, PromptEmbeds, Result, Umt5Tokenizer, Video, VideoGeometry, prompt_clean, reference};
+use crate::{Error, PromptEmbeds, Result, Umt5Tokenizer, Video, VideoGeometry, prompt_clean};
 
 /// Tokens of a prompt that the models were trained with.
 const TEXT_TOKENS: usize = 512;
@@ -136,143 +136,6 @@ impl WanPipeline {
         Ok(PromptEmbeds { prompt_embeds, negative_prompt_embeds, cut })
     }
 
-    /// Brings reference pictures into the form that the checkpoint takes: control latents for VACE; for text-to-video,
-    /// latents that the run begins from or that are held.
-    ///
-    /// # Errors
-    /// [`Error::Input`] for a first or last frame of a single picture, or a strength outside 0 to 1.
-    pub fn prepare(&mut self, request: &TextToVideo, reference: Option<&Reference>) -> Result<Prepared> {
-        let geometry = self.geometry(request)?;
-        if let Some(reference) = reference {
-            check(reference, &geometry)?;
-        }
-        let vace = self.components.transformer_config().is_vace();
-        let Some(reference) = reference else {
-            if !vace {
-                return Ok(Prepared::default());
-            }
-            let encoder = self.components.vae_encoder(&mut |_| ())?;
-            let hidden_states = reference::control(encoder, None, &geometry)?;
-            return Ok(Prepared { kind: Kind::Control { hidden_states, reference: false }, prefix: 0 });
-        };
-        let shape = self.latents_shape(&geometry);
-        let encoder = self.components.vae_encoder(&mut |_| ())?;
-        let fit = |image| cover(image, geometry.width() as u32, geometry.height() as u32);
-        if vace {
-            let frames = match &reference.frames {
-                ReferenceFrames::Single(image) => ReferenceFrames::Single(image.clone()),
-                ReferenceFrames::Start(image) => ReferenceFrames::Start(fit(image)),
-                ReferenceFrames::End(image) => ReferenceFrames::End(fit(image)),
-                ReferenceFrames::Both { start, end } => {
-                    ReferenceFrames::Both { start: fit(start), end: fit(end) }
-                }
-            };
-            let hidden_states = reference::control(encoder, Some(&frames), &geometry)?;
-            let prefix = usize::from(matches!(frames, ReferenceFrames::Single(_)));
-            return Ok(Prepared { kind: Kind::Control { hidden_states, reference: true }, prefix });
-        }
-        let first = |encoder: &mut _, image| reference::first_frame(encoder, &fit(image));
-        let last = |encoder: &mut _, image| reference::still(encoder, &fit(image)).map(|[.., last]| last);
-        let kind = match &reference.frames {
-            ReferenceFrames::Single(image) => {
-                let latents = reference::still_video(encoder, &fit(image), shape)?;
-                let start = start_of_strength(request.num_inference_steps, reference.denoise_strength)?;
-                Kind::Init { latents, start }
-            }
-            ReferenceFrames::Start(image) => {
-                Kind::Hold(Hold { first: Some(first(encoder, image)?), last: None })
-            }
-            ReferenceFrames::End(image) => {
-                Kind::Hold(Hold { first: None, last: Some(last(encoder, image)?) })
-            }
-            ReferenceFrames::Both { start, end } => {
-                let (first, last) = (first(encoder, start)?, last(encoder, end)?);
-                Kind::Hold(Hold { first: Some(first), last: Some(last) })
-            }
-        };
-        Ok(Prepared { kind, prefix: 0 })
-    }
-
-    /// From noise to normalised latents [1, C, F', H/8, W/8].
-    ///
-    /// `initial` replaces the seed's noise and has the latents' shape; with a single picture and VACE, one latent frame
-    /// more, before the video's.
-    ///
-    /// # Errors
-    /// As [`text_to_video`](Self::text_to_video); initial noise of another shape.
-    pub fn denoise(
-        &mut self,
-        request: &TextToVideo,
-        embeds: &PromptEmbeds,
-        prepared: &Prepared,
-        initial: Option<Tensor>,
-        on_step: impl FnMut(Step<'_>) -> ControlFlow<()>,
-    ) -> Result<Tensor> {
-        let [channels, frames, height, width] = self.latents_shape(&self.geometry(request)?);
-        let frames = frames + prepared.prefix;
-        let shape = [1, channels, frames, height, width];
-        let latent_shape = LatentShape { channels, frames, area: height * width };
-        let mut generator = Noise::new(request.seed.unwrap_or_default(), request.noise_source);
-        let noise = match initial {
-            Some(initial) if initial.shape() == shape => initial.into_f32(),
-            Some(initial) => {
-                let (rule, value) = (format!("{shape:?}"), format!("{:?}", initial.shape()));
-                return Err(Error::Input { input: "latents", rule, value });
-            }
-            None => generator.normal(shape.iter().product()),
-        };
-        let mut scheduler = self.scheduler(request)?;
-        let start = prepared.first_step();
-        let mut latents = match &prepared.kind {
-            Kind::Init { latents, .. } => {
-                let mut latents = latents.clone().into_f32();
-                if start < scheduler.timesteps().len() {
-                    scheduler.add_noise(&mut latents, &noise, start);
-                }
-                latents
-            }
-            _ => noise.iter().map(|x| x * scheduler.init_noise_sigma()).collect(),
-        };
-
-        let (control, layers) = match &prepared.kind {
-            Kind::Control { hidden_states, .. } => {
-                let layers = self.components.transformer_config().vace_layers.as_ref().map_or(0, Vec::len);
-                (Some(hidden_states), layers)
-            }
-            _ => (None, 0),
-        };
-        let scale = vec![1.0; layers];
-        let transformer = self.components.transformer(&mut |_| ())?;
-        let mut condition = |prompt_embeds: &Tensor| {
-            transformer.condition(&ConditioningInputs {
-                prompt_embeds,
-                image_embeds: None,
-                control: control.map(|hidden_states| Control { hidden_states, scale: &scale }),
-                latents: [frames, height, width],
-            })
-        };
-        let mut conditional = condition(&embeds.prompt_embeds)?;
-        let mut unconditional = embeds.negative_prompt_embeds.as_ref().map(condition).transpose()?;
-        let predict = |sample: &[f32], timestep: f32| -> Result<Vec<f32>> {
-            let sample = Tensor::f32(&shape, sample.to_vec())?;
-            let with_prompt = transformer.predict(&mut conditional, &sample, timestep)?.into_f32();
-            let Some(unconditional) = &mut unconditional else { return Ok(with_prompt) };
-            let without = transformer.predict(unconditional, &sample, timestep)?.into_f32();
-            Ok(classifier_free_guidance(&without, &with_prompt, request.guidance_scale))
-        };
-        let mut write = |scheduler: &dyn Scheduler, step: usize, latents: &mut [f32]| {
-            if let Kind::Hold(hold) = &prepared.kind {
-                hold.write_noised(scheduler, step, latents, &noise, latent_shape);
-            }
-        };
-        let run = Run { start, hold: Some(&mut write) };
-        denoise_from(scheduler.as_mut(), &mut latents, &mut generator, run, predict, on_step)?;
-        if let Kind::Hold(hold) = &prepared.kind {
-            hold.write(&mut latents, latent_shape);
-        }
-        without_prefix(latents, latent_shape, prepared.prefix, [height, width])
-    }
-
     /// Frames in [-1, 1], part by part: `latents` [1, C, F', H/8, W/8] give [1, 3, 1, H, W] first, then chunks
     /// [1, 3, F, H, W]. `frames` may end the decoding with `ControlFlow::Break`, which is then the result.
     ///
@@ -355,31 +218,6 @@ impl WanPipeline {
 /// A seed of 32 bits, for requests that name none.
 pub fn random_seed() -> u64 {
     rand::random::<u32>().into()
-}
-
-fn check(reference: &Reference, geometry: &VideoGeometry) -> Result<()> {
-    let single = matches!(reference.frames, ReferenceFrames::Single(_));
-    if geometry.num_frames() == 1 && !single {
-        let rule = "a single picture for one frame: a held frame would be the whole of it".to_owned();
-        return Err(Error::Input { input: "reference", rule, value: format!("{:?}", reference.frames) });
-    }
-    if !(0.0..=1.0).contains(&reference.denoise_strength) {
-        let value = reference.denoise_strength.to_string();
-        return Err(Error::Input { input: "denoise_strength", rule: "from 0 to 1".into(), value });
-    }
-    Ok(())
-}
-
-/// [C, prefix + F, H, W] -> [1, C, F, H, W]
-fn without_prefix(
-    latents: Vec<f32>,
-    shape: LatentShape,
-    prefix: usize,
-    [height, width]: [usize; 2],
-) -> Result<Tensor> {
-    let planes = latents.chunks_exact(shape.frames * shape.area);
-    let own: Vec<f32> = planes.flat_map(|plane| &plane[prefix * shape.area..]).copied().collect();
-    Ok(Tensor::f32(&[1, shape.channels, shape.frames - prefix, height, width], own)?)
 }
 
 /// A field of the scheduler's configuration under the request's name for it.
