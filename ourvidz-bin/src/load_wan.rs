@@ -19,7 +19,7 @@ pub(crate) fn load_wan(options: &WanModelOptions, progress: &mut Progress) -> Re
             demo_model::tiny_wan()?
         }
     };
-    let mut builder = WanPipeline::builder(path).device(model.device);
+    let mut builder = WanPipeline::builder(path).device(model.device).low_memory(wan.low_memory);
     if let Some(precision) = model.precision {
         builder = builder.precision(precision);
     }

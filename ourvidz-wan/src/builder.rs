@@ -16,6 +16,7 @@ pub struct WanPipelineBuilder {
     precision: Option<Precision>,
     vae_precision: Option<Precision>,
     scheduler: Option<String>,
+    low_memory: bool,
     threads: Option<usize>,
     cache: Option<PathBuf>,
     profile: Option<PathBuf>,
@@ -29,6 +30,7 @@ impl WanPipelineBuilder {
             precision: None,
             vae_precision: None,
             scheduler: None,
+            low_memory: false,
             threads: None,
             cache: None,
             profile: None,
@@ -86,6 +88,13 @@ impl WanPipelineBuilder {
         self
     }
 
+    /// Hold one model at a time: each is freed when its part of a run is done, and loaded again for the next run, from
+    /// the file cache in seconds. Default: all stay loaded.
+    pub fn low_memory(mut self, low_memory: bool) -> Self {
+        self.low_memory = low_memory;
+        self
+    }
+
     /// Threads on the processor. Default: one per core.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads);
@@ -104,7 +113,8 @@ impl WanPipelineBuilder {
         self
     }
 
-    /// Loads text encoder, transformer and the VAE's decoder; its encoder is loaded by the first reference.
+    /// Loads text encoder, transformer and the VAE's decoder; its encoder is loaded by the first reference. With
+    /// [`low_memory`](Self::low_memory) one after the other, to try them.
     ///
     /// # Errors
     /// The checkpoint, the device or the library is not there or does not fit; nothing stays loaded.
@@ -128,8 +138,13 @@ impl WanPipelineBuilder {
         for component in [Component::TextEncoder, Component::Transformer, Component::VaeDecoder] {
             progress(LoadProgress { what: component.as_str(), done: 0, total: 0 });
             components.load(component, &mut progress)?;
+            if self.low_memory {
+                // A file that does not fit is found out now.
+                components.unload(component);
+            }
         }
-        Ok(WanPipeline { components, tokenizer, scheduler, negative_embeds: None })
+        let low_memory = self.low_memory;
+        Ok(WanPipeline { components, tokenizer, scheduler, low_memory, negative_embeds: None })
     }
 
     fn settings(&self) -> Result<Settings> {

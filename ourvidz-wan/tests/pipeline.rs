@@ -100,6 +100,28 @@ fn components_come_back_when_they_are_used() -> Result<()> {
 }
 
 #[test]
+fn with_low_memory_nothing_stays_and_the_video_is_the_same() -> Result<()> {
+    let (_, request, cache, mut wan) = load("t2v_f32")?;
+    let request = TextToVideo { seed: Some(7), num_inference_steps: 2, ..request };
+    let expected = wan.text_to_video(&request)?;
+    let builder = WanPipeline::builder(common::folder("t2v_f32")).cache_folder(cache.path());
+    let mut low = builder.low_memory(true).load()?;
+    let reference =
+        Reference { frames: ReferenceFrames::Start(RgbImage::new(20, 20)), denoise_strength: 0.5 };
+    let mut most = 0;
+    let held = low.reference_to_video(&request, &reference, |_| {
+        most += 1;
+        ControlFlow::Continue(())
+    })?;
+    ensure!((held.num_frames(), most) == (9, 2));
+    for _ in 0..2 {
+        ensure!(low.text_to_video(&request)? == expected, "another video");
+        ensure!(!Component::ALL.iter().any(|component| low.is_loaded(*component)), "a model stays");
+    }
+    Ok(())
+}
+
+#[test]
 fn what_cannot_be_made_is_refused_by_name() -> Result<()> {
     let (_, request, _cache, mut wan) = load("t2v_f32")?;
     let new = || request.clone();

@@ -30,6 +30,9 @@ pub(crate) struct WanOptions {
     /// WAN: folder with tokenizer.json or spiece.model [default: the checkpoint's own]
     #[arg(long, value_name = "DIR")]
     pub(crate) tokenizer: Option<PathBuf>,
+    /// WAN: hold one model at a time in the device's memory, and load each again for the next run
+    #[arg(long, env = "OURVIDZ_LOW_MEMORY")]
+    pub(crate) low_memory: bool,
 }
 
 /// Which language model rewrites the prompts of enhanced jobs.

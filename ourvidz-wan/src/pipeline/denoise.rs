@@ -8,6 +8,7 @@ use ourvidz_core::scheduler::Scheduler;
 use ourvidz_runtime::Tensor;
 
 use super::WanPipeline;
+use crate::components::Component;
 use crate::graphs::{ConditioningInputs, Control};
 use crate::reference::{Kind, LatentShape, Prepared};
 use crate::{Error, PromptEmbeds, Result};
@@ -86,7 +87,9 @@ impl WanPipeline {
             }
         };
         let run = Run { start, hold: Some(&mut write) };
-        denoise_from(scheduler.as_mut(), &mut latents, &mut generator, run, predict, on_step)?;
+        let denoised = denoise_from(scheduler.as_mut(), &mut latents, &mut generator, run, predict, on_step);
+        self.done_with(Component::Transformer);
+        denoised?;
         if let Kind::Hold(hold) = &prepared.kind {
             hold.write(&mut latents, latent_shape);
         }

@@ -27,6 +27,8 @@ pub struct WanPipeline {
     pub(crate) components: Components,
     pub(crate) tokenizer: Umt5Tokenizer,
     pub(crate) scheduler: SchedulerConfig,
+    /// Whether a model is freed when its part of a run is done.
+    pub(crate) low_memory: bool,
     /// The last negative prompt and its states: most jobs share one.
     pub(crate) negative_embeds: Option<(String, Tensor)>,
 }
@@ -133,6 +135,7 @@ impl WanPipeline {
             }
             negative_prompt_embeds = self.negative_embeds.as_ref().map(|(_, states)| states.clone());
         }
+        self.done_with(Component::TextEncoder);
         Ok(PromptEmbeds { prompt_embeds, negative_prompt_embeds, cut })
     }
 
@@ -149,7 +152,7 @@ impl WanPipeline {
     ) -> Result<ControlFlow<()>, E> {
         let precision = self.components.settings.vae_precision;
         let decoder = self.components.vae_decoder(&mut |_| ())?;
-        decoder.decode_chunks(latents, |chunk| {
+        let decoded = decoder.decode_chunks(latents, |chunk| {
             let shape = chunk.shape().to_vec();
             let values = chunk.into_f32();
             if let Some(index) = values.iter().position(|x| !x.is_finite()) {
@@ -157,7 +160,9 @@ impl WanPipeline {
                 return Err(Error::from(ourvidz_core::Error::NonFinite { tensor, index }).into());
             }
             frames(Tensor::f32(&shape, values).map_err(Error::from)?)
-        })
+        });
+        self.done_with(Component::VaeDecoder);
+        decoded
     }
 
     /// Frees what a model holds of the device's memory. It is loaded again when it is next used.
@@ -199,6 +204,13 @@ impl WanPipeline {
     /// Whether the checkpoint takes control latents (VACE).
     pub fn is_vace(&self) -> bool {
         self.components.transformer_config().is_vace()
+    }
+
+    /// A part of a run is over.
+    fn done_with(&mut self, component: Component) {
+        if self.low_memory {
+            self.unload(component);
+        }
     }
 
     /// [C, F, H, W] of the video's latents.

@@ -2,6 +2,7 @@ use ourvidz_core::denoise::start_of_strength;
 use ourvidz_core::request::TextToVideo;
 
 use super::WanPipeline;
+use crate::components::Component;
 use crate::reference::{self, Hold, Kind, Prepared, Reference, ReferenceFrames, cover};
 use crate::{Error, Result, VideoGeometry};
 
@@ -12,6 +13,12 @@ impl WanPipeline {
     /// # Errors
     /// [`Error::Input`] for a first or last frame of a single picture, or a strength outside 0 to 1.
     pub fn prepare(&mut self, request: &TextToVideo, reference: Option<&Reference>) -> Result<Prepared> {
+        let prepared = self.encoded(request, reference);
+        self.done_with(Component::VaeEncoder);
+        prepared
+    }
+
+    fn encoded(&mut self, request: &TextToVideo, reference: Option<&Reference>) -> Result<Prepared> {
         let geometry = self.geometry(request)?;
         if let Some(reference) = reference {
             check(reference, &geometry)?;

@@ -59,7 +59,7 @@ pub(crate) fn load(name: &str) -> Result<(Goldens, TextToVideo, tempfile::TempDi
     Ok((goldens(&folder.join("golden.safetensors"))?, request, cache, wan))
 }
 
-fn folder(name: &str) -> PathBuf {
+pub(crate) fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/wan").join(name)
 }
 
