@@ -152,7 +152,7 @@ pub(crate) struct CompleteOptions {
     /// A text that ends the answer; may be given several times
     #[arg(long, value_name = "TEXT")]
     pub(crate) stop: Vec<String>,
-    /// Write `token_ids` [T] (i64) and `logits` [T, V] (f32) of prompt and answer
+    /// Write `token_ids` (T numbers, i64) and `logits` (T x V, f32) of prompt and answer
     #[arg(long, value_name = "FILE.safetensors")]
     pub(crate) dump: Option<PathBuf>,
 }
