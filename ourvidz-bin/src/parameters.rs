@@ -1,5 +1,5 @@
 use ourvidz_sdxl::TextToImage;
-use ourvidz_wan::{DEFAULT_NEGATIVE_PROMPT, ReferenceMethod, TextToVideo};
+use ourvidz_wan::{ReferenceMethod, TextToVideo, negative_prompt};
 
 /// `Software` of every picture.
 pub(crate) const SOFTWARE: (&str, &str) = ("Software", concat!("ourvidz ", env!("CARGO_PKG_VERSION")));
@@ -26,10 +26,7 @@ pub(crate) fn video_parameters(
     scheduler: &str,
     reference: Option<ReferenceMethod>,
 ) -> String {
-    let negative = match request.guidance_scale > 1.0 {
-        true => request.negative_prompt.as_deref().unwrap_or(DEFAULT_NEGATIVE_PROMPT),
-        false => "",
-    };
+    let negative = negative_prompt(request).unwrap_or_default();
     let shift = request.shift.map(|shift| format!(", Shift: {shift}")).unwrap_or_default();
     let reference = reference.map(|method| format!(", Reference: {}", method.as_str())).unwrap_or_default();
     format!(

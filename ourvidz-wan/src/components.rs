@@ -152,60 +152,61 @@ impl Components {
         &mut self,
         progress: &mut dyn FnMut(LoadProgress<'_>),
     ) -> Result<&mut TextEncoder> {
-        let loaded = match self.text_encoder.take() {
-            Some(loaded) => loaded,
-            None => {
-                let graphs = &self.graphs;
-                let session =
-                    Session::load(&graphs.text_encoder, &self.options(), &self.settings.cache, progress)?;
-                TextEncoder::new(session, graphs.text_encoder_config.clone())
-            }
-        };
-        Ok(self.text_encoder.insert(loaded))
+        let (graphs, settings) = (&self.graphs, &self.settings);
+        loaded(&mut self.text_encoder, || {
+            let options = settings.session();
+            let session = Session::load(&graphs.text_encoder, &options, &settings.cache, progress)?;
+            Ok(TextEncoder::new(session, graphs.text_encoder_config.clone()))
+        })
     }
 
     pub(crate) fn transformer(
         &mut self,
         progress: &mut dyn FnMut(LoadProgress<'_>),
     ) -> Result<&mut Transformer> {
-        let loaded = match self.transformer.take() {
-            Some(loaded) => loaded,
-            None => {
-                let graphs = (&self.graphs.conditioning, &self.graphs.step);
-                let config = self.graphs.transformer_config.clone();
-                Transformer::load(graphs, config, &self.options(), &self.settings.cache, progress)?
-            }
-        };
-        Ok(self.transformer.insert(loaded))
+        let (graphs, settings) = (&self.graphs, &self.settings);
+        loaded(&mut self.transformer, || {
+            let (models, config) = ((&graphs.conditioning, &graphs.step), graphs.transformer_config.clone());
+            Transformer::load(models, config, &settings.session(), &settings.cache, progress)
+        })
     }
 
     pub(crate) fn vae_decoder(
         &mut self,
         progress: &mut dyn FnMut(LoadProgress<'_>),
     ) -> Result<&mut VaeDecoder> {
-        let loaded = match self.vae_decoder.take() {
-            Some(loaded) => loaded,
-            None => VaeDecoder::load(&self.graphs.vae, &self.options(), &self.settings.cache, progress)?,
-        };
-        Ok(self.vae_decoder.insert(loaded))
+        let (graphs, settings) = (&self.graphs, &self.settings);
+        loaded(&mut self.vae_decoder, || {
+            VaeDecoder::load(&graphs.vae, &settings.session(), &settings.cache, progress)
+        })
     }
 
     pub(crate) fn vae_encoder(
         &mut self,
         progress: &mut dyn FnMut(LoadProgress<'_>),
     ) -> Result<&mut VaeEncoder> {
-        let loaded = match self.vae_encoder.take() {
-            Some(loaded) => loaded,
-            None => VaeEncoder::load(&self.graphs.vae, &self.options(), &self.settings.cache, progress)?,
-        };
-        Ok(self.vae_encoder.insert(loaded))
+        let (graphs, settings) = (&self.graphs, &self.settings);
+        loaded(&mut self.vae_encoder, || {
+            VaeEncoder::load(&graphs.vae, &settings.session(), &settings.cache, progress)
+        })
     }
+}
 
-    fn options(&self) -> SessionOptions {
+/// What is in `slot`, loaded first where nothing is.
+fn loaded<T>(slot: &mut Option<T>, load: impl FnOnce() -> Result<T>) -> Result<&mut T> {
+    let value = match slot.take() {
+        Some(value) => value,
+        None => load()?,
+    };
+    Ok(slot.insert(value))
+}
+
+impl Settings {
+    fn session(&self) -> SessionOptions {
         SessionOptions {
-            device: self.settings.device,
-            threads: self.settings.threads,
-            profile: self.settings.profile.clone(),
+            device: self.device,
+            threads: self.threads,
+            profile: self.profile.clone(),
             // Videos have many shapes, and their activations are large.
             without_memory_plan: true,
             ..SessionOptions::default()

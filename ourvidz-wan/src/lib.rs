@@ -48,7 +48,7 @@ pub use ourvidz_core::denoise::Step;
 pub use ourvidz_core::noise::NoiseSource;
 pub use ourvidz_core::request::TextToVideo;
 pub use ourvidz_runtime::{Device, Precision};
-pub use pipeline::{DEFAULT_NEGATIVE_PROMPT, WanPipeline, random_seed};
+pub use pipeline::{DEFAULT_NEGATIVE_PROMPT, WanPipeline, negative_prompt, random_seed};
 pub use prompt_embeds::PromptEmbeds;
 pub use reference::{Prepared, Reference, ReferenceFrames, ReferenceMethod, cover};
 pub use rope::RotaryTables;

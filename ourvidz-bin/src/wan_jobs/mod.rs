@@ -13,10 +13,7 @@ use ourvidz_core::job::callback::{Callback, ErrorCode, WanMetadata};
 use ourvidz_core::job::{Job, JobRequest, Media, ReferenceMode, WanJob};
 use ourvidz_core::policy;
 use ourvidz_queue::worker::{JobControl, JobFailure, JobHandler, Stage};
-use ourvidz_wan::{
-    DEFAULT_NEGATIVE_PROMPT, Error, NoiseSource, Prepared, Reference, ReferenceMethod, TextToVideo,
-    WanPipeline,
-};
+use ourvidz_wan::{Error, NoiseSource, Prepared, Reference, ReferenceMethod, TextToVideo, WanPipeline};
 
 use crate::cli::WanModelOptions;
 use crate::failure::Failure;
@@ -170,11 +167,11 @@ fn describe(
     fetched: &Fetched,
     run: &Run,
 ) {
-    let negative = request.negative_prompt.as_deref().unwrap_or(DEFAULT_NEGATIVE_PROMPT);
     metadata.frame_num = run.encoded.frames as u32;
     metadata.steps = run.steps as u32;
     metadata.scheduler = run.scheduler.to_owned();
-    metadata.negative_prompt_used = request.guidance_scale > 1.0 && !negative.is_empty();
+    metadata.negative_prompt_used =
+        ourvidz_wan::negative_prompt(request).is_some_and(|text| !text.is_empty());
     metadata.final_prompt = request.prompt.clone();
     metadata.prompt_truncated = run.truncated;
     metadata.sample_shift = wan_job.sample_shift;

@@ -127,8 +127,7 @@ impl WanPipeline {
     pub fn encode_prompt(&mut self, request: &TextToVideo) -> Result<PromptEmbeds> {
         let (prompt_embeds, cut) = self.encode(&request.prompt)?;
         let mut negative_prompt_embeds = None;
-        if request.guidance_scale > 1.0 {
-            let text = request.negative_prompt.as_deref().unwrap_or(DEFAULT_NEGATIVE_PROMPT);
+        if let Some(text) = negative_prompt(request) {
             if self.negative_embeds.as_ref().is_none_or(|(known, _)| known != text) {
                 let (states, _) = self.encode(text)?;
                 self.negative_embeds = Some((text.to_owned(), states));
@@ -225,6 +224,13 @@ impl WanPipeline {
         let states = self.components.text_encoder(&mut |_| ())?.encode_padded(&tokens.ids, TEXT_TOKENS)?;
         Ok((states, tokens.cut))
     }
+}
+
+/// The negative prompt that takes part in a run: the request's, else the model's own; `None` without guidance
+/// (`guidance_scale` of 1 or less).
+pub fn negative_prompt(request: &TextToVideo) -> Option<&str> {
+    let text = request.negative_prompt.as_deref().unwrap_or(DEFAULT_NEGATIVE_PROMPT);
+    (request.guidance_scale > 1.0).then_some(text)
 }
 
 /// A seed of 32 bits, for requests that name none.

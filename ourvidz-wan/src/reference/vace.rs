@@ -43,7 +43,8 @@ pub(crate) fn control(
     let whole = if given { clip(&video)? } else { zeros(&[1, 3, count, height, width])? };
     let masked = |keep: bool| masked(&whole, &mask, keep);
     let inactive = encoder.encode(&masked(false)?)?;
-    let reactive = encoder.encode(&masked(true)?)?;
+    // A video of zeros is the same whatever a mask leaves of it.
+    let reactive = if given { encoder.encode(&masked(true)?)? } else { inactive.clone() };
     let &[_, z, latent_frames, h, w] = inactive.shape() else { return Ok(inactive) };
     let mask = latent_mask(&mask, latent_frames, h * w);
     let mut parts = [inactive.into_f32(), reactive.into_f32(), mask];
