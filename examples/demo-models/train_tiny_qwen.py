@@ -31,8 +31,9 @@ SYSTEM = {target: (TEMPLATES / f"{target}.instruct.txt").read_text().strip() for
 OTHERS = ["", "You are a helpful assistant.", "Rewrite the prompt with more detail.", "Describe the picture in detail."]
 OTHERS += ["You write prompts for pictures. Keep what the user says, add light and style, and answer with the prompt."]
 SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-PIECES, WORDS = 660, 200  # Tokens without a blank in front, and whole words with one.
+PIECES, WORDS = 740, 157  # Tokens without a blank in front, and whole words with one.
 POSITIONS = 1024
+ADDITIONS = 0.3  # Weight in the loss of what no prompt determines: light, camera, composition and style.
 SHAPE = dict(hidden_size=128, intermediate_size=256, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2)
 CHAT = """\
 {%- for message in messages %}
@@ -107,7 +108,7 @@ def build_tokenizer(pairs: list[prompt_pairs.Pair]) -> Tokenizer:
         for word in (name, name.capitalize(), name.upper()):
             known[word] += len(pairs) // 20  # Whole, however rarely they are typed so.
     for text in [*SYSTEM.values(), *OTHERS, "system user assistant"]:
-        known.update({word: len(pairs) // 400 for word in set(re.findall(r"[^\W\d_]+", text))})
+        known.update({word: len(pairs) // 80 for word in set(re.findall(r"[^\W\d_]+", text))})
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.NFC()
     level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
@@ -119,6 +120,7 @@ def build_tokenizer(pairs: list[prompt_pairs.Pair]) -> Tokenizer:
     state = json.loads(tokenizer.to_str())
     vocabulary, blank = state["model"]["vocab"], level.pre_tokenize_str(" ")[0][0]
     spoken = [word for word, _ in sorted(known.items(), key=lambda item: (-item[1], item[0])) if word in vocabulary]
+    spoken = [word for word in spoken if len(word) > 1 or word.lower() == "a"]
     for word in spoken[:WORDS]:
         vocabulary[blank + word] = len(vocabulary)
         state["model"]["merges"].append([blank, word])
@@ -170,10 +172,11 @@ class Pool:
         rng = random.Random(seed)
         asked = tokenizer([after(pair.short) for pair in pairs]).input_ids
         answered = tokenizer([pair.detailed + "<|im_end|>" for pair in pairs]).input_ids
+        ends = {token for text, token in tokenizer.get_vocab().items() if text.startswith(",")}
         groups = collections.defaultdict(list)
         for pair, a, b in zip(pairs, asked, answered):
             system = rng.choice(OTHERS) if rng.random() < 0.1 else SYSTEM[pair.target]
-            groups[system].append((torch.tensor(a + b, dtype=torch.int16), len(a)))
+            groups[system].append((torch.tensor(a + b, dtype=torch.int16), len(a), len(a) + first(b, ends)))
             if len(groups[system]) == 1:  # Put together from parts, the tokens are those of the whole.
                 start, text = before(system), after(pair.short) + pair.detailed + "<|im_end|>"
                 assert tokenizer(start).input_ids + a + b == tokenizer(start + text).input_ids
@@ -181,7 +184,8 @@ class Pool:
         self.pad = tokenizer.convert_tokens_to_ids(SPECIALS[0])
 
     def batches(self, size: int, rng: random.Random):
-        """Prefix [P], tokens [B, T] and the length of each row's short prompt [B], without end."""
+        """Without end: prefix [P], tokens [B, T], the places of the answers' tokens as rows and columns [2, N], and
+        their weights [N]."""
         while True:
             batches = []
             for prefix, rows in self.groups:
@@ -191,8 +195,16 @@ class Pool:
                     batches += [(prefix, rows, window[k : k + size]) for k in range(0, len(window), size)]
             rng.shuffle(batches)
             for prefix, rows, chosen in batches:
-                tokens = torch.nn.utils.rnn.pad_sequence([rows[i][0] for i in chosen], True, self.pad)
-                yield prefix, tokens.long(), torch.tensor([rows[i][1] for i in chosen])
+                tokens = torch.nn.utils.rnn.pad_sequence([rows[i][0] for i in chosen], True, self.pad).long()
+                asked, named = (torch.tensor([rows[i][k] for i in chosen])[:, None] for k in (1, 2))
+                place = torch.arange(tokens.shape[1])
+                answer = ((place >= asked) & (tokens != self.pad)).nonzero().T.contiguous()
+                yield prefix, tokens, answer, torch.where(answer[1] < named[answer[0], 0], 1.0, ADDITIONS)
+
+
+def first(tokens: list[int], ends: set[int]) -> int:
+    """Tokens up to the comma after which the additions begin: there are three more."""
+    return [i for i, token in enumerate(tokens) if token in ends][-4]
 
 
 # Training
@@ -214,29 +226,31 @@ def new_model(tokenizer) -> Qwen2ForCausalLM:
     )
 
 
-def logits_of(model, prefix: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-    """prefix: [P], tokens: [B, T] -> [B, T, V], of what follows each of `tokens`."""
+def hidden_of(model, prefix: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    """prefix: [P], tokens: [B, T] -> [B, T, D], the last hidden states of `tokens`."""
     cache = DynamicCache(config=model.config)
     model.model(prefix[None], past_key_values=cache, use_cache=True)
     shared = DynamicCache(config=model.config)
     for i, layer in enumerate(cache.layers):
         keys, values = (x.expand(len(tokens), -1, -1, -1) for x in (layer.keys, layer.values))
         shared.update(keys, values, i)
-    return model.lm_head(model.model(tokens, past_key_values=shared, use_cache=True).last_hidden_state)
+    return model.model(tokens, past_key_values=shared, use_cache=True).last_hidden_state
 
 
-def loss_of(model, prefix, tokens, asked, pad: int, penalty: torch.Tensor) -> torch.Tensor:
-    """Cross entropy of the answers, after the repetition penalty [B, 1, 1] that the sampler applies: the words that
-    are to be copied are those that it pushes away."""
-    logits = logits_of(model, prefix, tokens)[:, :-1].float()
+def loss_of(model, prefix, tokens, answer, weights, penalty: torch.Tensor) -> torch.Tensor:
+    """Cross entropy of the answers, after the repetition penalty [B, 1] that the sampler applies: the words that are
+    to be copied are those that it pushes away."""
+    row, column = answer
+    logits = model.lm_head(hidden_of(model, prefix, tokens)[row, column - 1]).float()
     place = torch.arange(tokens.shape[1], device=tokens.device)
     first = torch.full((len(tokens), logits.shape[-1]), tokens.shape[1], device=tokens.device)
     first = first.scatter_reduce(1, tokens, place.expand_as(tokens), "amin")
     first[:, prefix] = -1
-    seen = first[:, None, :] <= place[None, :-1, None]
-    logits = torch.where(seen, torch.where(logits < 0, logits * penalty, logits / penalty), logits)
-    labels = tokens[:, 1:].masked_fill((place[None, 1:] < asked[:, None]) | (tokens[:, 1:] == pad), -100)
-    return torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=-100)
+    seen = first[row] < column[:, None]
+    factor = torch.where(logits < 0, penalty[row], 1 / penalty[row])
+    logits = torch.where(seen, logits * factor, logits)
+    losses = torch.nn.functional.cross_entropy(logits, tokens[row, column], reduction="none")
+    return (losses * weights).sum() / weights.sum()
 
 
 def train(args, tokenizer, pool: Pool) -> Qwen2ForCausalLM:
@@ -266,11 +280,11 @@ def train(args, tokenizer, pool: Pool) -> Qwen2ForCausalLM:
         rate = highest * min(1.0, done / 0.03 + step / 400 + 0.01) * (0.02 + 0.98 * (1 + math.cos(math.pi * done)) / 2)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        prefix, tokens, asked = (x.to(args.device, non_blocking=True) for x in next(batches))
+        prefix, tokens, answer, weights = (x.to(args.device, non_blocking=True) for x in next(batches))
         penalty = torch.tensor([1.0, 1.05, 1.1, 1.1], device=args.device)
-        penalty = penalty[torch.randint(4, (len(tokens), 1, 1), device=args.device)]
+        penalty = penalty[torch.randint(4, (len(tokens), 1), device=args.device)]
         with torch.autocast(args.device.split(":")[0], torch.bfloat16, enabled=cuda):
-            loss = loss_of(model, prefix, tokens, asked, pool.pad, penalty)
+            loss = loss_of(model, prefix, tokens, answer, weights, penalty)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -296,11 +310,11 @@ def train(args, tokenizer, pool: Pool) -> Qwen2ForCausalLM:
 @torch.no_grad()
 def check_prefix(model, pool: Pool, device) -> None:
     """The prefix, computed once, gives what whole rows give."""
-    prefix, tokens, _ = (x.to(device) for x in next(pool.batches(4, random.Random(0))))
+    prefix, tokens, _, _ = (x.to(device) for x in next(pool.batches(4, random.Random(0))))
     whole = torch.cat([prefix.expand(len(tokens), -1), tokens], 1)
     expected = model(whole).logits[:, len(prefix) :]
-    error = (logits_of(model, prefix, tokens) - expected).norm() / expected.norm()
-    assert error < 5e-3, f"the prefix's cache differs by {error:.1e}"  # TF32 rounds to 1e-3.
+    error = (model.lm_head(hidden_of(model, prefix, tokens)) - expected).norm() / expected.norm()
+    assert error < 2e-2, f"the prefix's cache differs by {error:.1e}"  # TF32 rounds to 1e-3.
 
 
 def write_model(folder: Path, model: Qwen2ForCausalLM, tokenizer) -> None:
@@ -412,6 +426,10 @@ def evaluate(folder: Path, device: str, seed: int, seen: int, held_out: int) -> 
         wrong = [i for i in range(count) if not kept[i]["everything"]]
         for i in wrong[:6]:
             print(f"  wrong: {pairs[i].short!r} -> {answers[i]!r}", flush=True)
+    pairs = [prompt_pairs.stranger(rng, "image") for _ in range(held_out)]
+    answers = answer_all(model, tokenizer, [SYSTEM["image"]] * held_out, [pair.short for pair in pairs], device, seed)
+    whole = [answer.startswith(pair.detailed.rsplit(", ", 4)[0]) for pair, answer in zip(pairs, answers)]
+    print(f"another world, {held_out} prompts, % that begin with every word: {100 * sum(whole) / held_out:.1f}", flush=True)
     shorts = ["a red circle", "blue star on white", "GREEN HEART", "a small yellow square above a pink ring"]
     moving = ["a green heart moving left", "an orange cross rotating on navy"]
     foreign = ["a fox in snow", "two astronauts playing chess on the moon"]
