@@ -105,13 +105,13 @@ JOINTS = {  # What is typed, by what is said.
 SAID = {"beside": ["and", "next to"], "left": ["to the left of"], "right": ["to the right of"]}
 PLAIN = ["on {}", "on {}", "on {} background", "on a {} background", ", {} background", "{} background", "{} bg"]
 PLAIN += [", background {}", "against {}", "in front of a {} background", "with a {} background"]
-FADING = ["on a gradient from {} to {}", "{} to {} gradient", ", gradient {} to {}", "on {} to {}", "on {} fading to {}"]
-FADING += ["on a background fading from {} to {}", ", background from {} to {}", "with a gradient from {} to {}"]
-LEADS = ["", "", "", "", "", "", "", "", "", "draw ", "please draw ", "paint ", "make ", "show me ", "give me ", "create "]
-LEADS += ["i want ", "I want ", "I would like ", "generate ", "can you draw ", "could you please make ", "just ", "hi, "]
-IMAGES = ["image of ", "an image of ", "picture of ", "a picture with ", "make a picture of ", "photo of ", "a poster of "]
+FADING = ["on a gradient from {} to {}", "{} to {} gradient", ", gradient {} to {}", "on {} to {}"]
+FADING += ["on {} fading to {}", "on a background fading from {} to {}", ", background from {} to {}", "with a gradient from {} to {}"]
+LEADS = ["", "", "", "", "", "", "", "", "", "draw ", "please draw ", "paint ", "make ", "show me ", "give me "]
+LEADS += ["create ", "i want ", "I want ", "I would like ", "generate ", "can you draw ", "could you please make ", "just "]
+IMAGES = ["image of ", "an image of ", "picture of ", "a picture with ", "make a picture of ", "a poster of "]
 VIDEOS = ["video of ", "a video with ", "make a video of ", "a short clip of ", "animate ", "animation of ", "clip: "]
-TAILS = ["", "", "", "", "", "", " please", "!", ".", "?", ", minimal", ", simple", ", flat colours", ", thanks", ", 4k"]
+TAILS = ["", "", "", "", "", "", " please", "!", ".", "?", ", minimal", ", simple", ", flat colours", ", thanks"]
 
 
 def typed(scene: world.Scene, rng: random.Random) -> tuple[str, str, str, Facts]:
@@ -122,7 +122,8 @@ def typed(scene: world.Scene, rng: random.Random) -> tuple[str, str, str, Facts]
     words = [typed_thing(thing, rng) for thing in scene.things]
     things = [" ".join(w for w in (t.size, t.colour, t.shape) if w) for t in scene.things]
     if len(things) == 2:
-        relation = rng.choice(["above", "below"] if scene.relation == "above" else ["beside", "beside", "left", "right"])
+        relations = ["above", "below"] if scene.relation == "above" else ["beside", "beside", "left", "right"]
+        relation = rng.choice(relations)
         if relation in ("right", "below"):
             words.reverse()
             things.reverse()
@@ -135,7 +136,8 @@ def typed(scene: world.Scene, rng: random.Random) -> tuple[str, str, str, Facts]
     else:
         text, subject = words[0], world.article(things[0])
         place = scene.things[0].place
-        if place and scene.motion in ("still", "turning") and rng.random() < (0.85 if place != "in the centre" else 0.2):
+        often = 0.2 if place == "in the centre" else 0.85
+        if place and scene.motion in ("still", "turning") and rng.random() < often:
             text += rng.choice([" ", " ", ", "]) + typed_place(place, rng)
             subject += f" {place}"
     motion = ""
@@ -214,7 +216,7 @@ happy sad sleepy angry funny soft warm cold wild lonely giant broken shiny dusty
 black round""".split()
 VERBS = """running sleeping flying swimming dancing jumping sitting standing walking singing reading burning floating
 glowing looking waiting""".split()
-LINKS = ["in the", "in", "on a", "on the", "under the", "near a", "with a", "by the", "over the", "and a", "at", "behind"]
+LINKS = ["in the", "in", "on a", "on the", "under the", "near a", "with a", "by the", "over the", "and a", "at"]
 
 
 def stranger(rng: random.Random, target: str) -> Pair:
@@ -245,11 +247,10 @@ def stranger(rng: random.Random, target: str) -> Pair:
 
 
 def invented(rng: random.Random) -> str:
-    onset = ["b", "c", "d", "f", "g", "h", "k", "l", "m", "n", "p", "r", "s", "t", "v", "w", "z", "st", "tr", "ch", "gl", ""]
-    word = "".join(
-        rng.choice(onset) + rng.choice(["a", "e", "i", "o", "u", "ee", "ou"]) + rng.choice(["", "", "n", "r", "l", "s", "ck"])
-        for _ in range(rng.choice([1, 2, 2, 3]))
-    )
+    onsets = ["b", "c", "d", "f", "g", "h", "k", "l", "m", "n", "p", "r", "s", "t", "v", "w", "z", "st", "tr", "ch", ""]
+    vowels, codas = ["a", "e", "i", "o", "u", "ee", "ou"], ["", "", "n", "r", "l", "s", "ck"]
+    count = rng.choice([1, 2, 2, 3])
+    word = "".join(rng.choice(part) for _ in range(count) for part in (onsets, vowels, codas))
     return word.capitalize() if rng.random() < 0.1 else word
 
 

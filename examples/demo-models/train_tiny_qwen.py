@@ -429,7 +429,7 @@ def evaluate(folder: Path, device: str, seed: int, seen: int, held_out: int) -> 
     pairs = [prompt_pairs.stranger(rng, "image") for _ in range(held_out)]
     answers = answer_all(model, tokenizer, [SYSTEM["image"]] * held_out, [pair.short for pair in pairs], device, seed)
     whole = [answer.startswith(pair.detailed.rsplit(", ", 4)[0]) for pair, answer in zip(pairs, answers)]
-    print(f"another world, {held_out} prompts, % that begin with every word: {100 * sum(whole) / held_out:.1f}", flush=True)
+    print(f"another world, {held_out} prompts, % with all their words: {100 * sum(whole) / held_out:.1f}", flush=True)
     shorts = ["a red circle", "blue star on white", "GREEN HEART", "a small yellow square above a pink ring"]
     moving = ["a green heart moving left", "an orange cross rotating on navy"]
     foreign = ["a fox in snow", "two astronauts playing chess on the moon"]
