@@ -228,9 +228,9 @@ def new_model(tokenizer) -> Qwen2ForCausalLM:
 
 def hidden_of(model, prefix: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
     """prefix: [P], tokens: [B, T] -> [B, T, D], the last hidden states of `tokens`."""
-    cache = DynamicCache(config=model.config)
+    cache = DynamicCache()
     model.model(prefix[None], past_key_values=cache, use_cache=True)
-    shared = DynamicCache(config=model.config)
+    shared = DynamicCache()
     for i, layer in enumerate(cache.layers):
         keys, values = (x.expand(len(tokens), -1, -1, -1) for x in (layer.keys, layer.values))
         shared.update(keys, values, i)
@@ -355,7 +355,7 @@ def write_model(folder: Path, model: Qwen2ForCausalLM, tokenizer) -> None:
 @torch.no_grad()
 def sample(model, prompts: torch.Tensor, eos: int, generator: torch.Generator) -> list[list[int]]:
     """prompts: [B, T] -> the answers' tokens, chosen as `ourvidz_qwen::Sampling` does for the enhancer."""
-    tokens, cache, step = prompts, DynamicCache(config=model.config), prompts
+    tokens, cache, step = prompts, DynamicCache(), prompts
     running = torch.ones(len(prompts), dtype=torch.bool, device=prompts.device)
     for _ in range(MOST_TOKENS):
         logits = model(step, past_key_values=cache, use_cache=True).logits[:, -1].float()
