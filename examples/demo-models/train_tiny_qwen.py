@@ -402,8 +402,8 @@ def judge(pair: prompt_pairs.Pair, answer: str) -> dict[str, bool]:
     }
     for name in ("things", "relation", "place", "motion"):
         kept[name] = facts is not None and getattr(facts, name) == getattr(expected, name)
-    grounds = (expected.background, None) if expected.background is None else (expected.background,)
-    kept["background"] = facts is not None and (expected.background is None or facts.background in grounds)
+    kept["background"] = facts is not None and expected.background in (None, facts.background)
+    kept["shapes, colours and motion"] = kept["shapes"] and kept["colours"] and kept["motion"]
     kept["everything"] = all(kept.values())
     return kept
 
