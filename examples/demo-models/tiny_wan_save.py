@@ -43,7 +43,6 @@ def save(folder: Path, pieces, encoder, transformer, vae) -> str:
     for model in (encoder, transformer, vae):
         for parameter in model.parameters():  # `half` would leave out what diffusers computes in fp32.
             parameter.data = parameter.data.half()
-    encoder.config.dtype = torch.float16
     shutil.rmtree(folder, ignore_errors=True)
     write_tokenizer(folder, pieces)
     tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")

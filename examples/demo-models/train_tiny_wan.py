@@ -104,9 +104,7 @@ def keep(path: Path, state: dict) -> None:
     part.replace(path)
 
 
-def train_vae(args, buckets, device) -> AutoencoderKLWan:
-    vae = AutoencoderKLWan(**VAE, latents_mean=[0.0] * Z, latents_std=[1.0] * Z)
-    log(f"VAE: {count(vae)} parameters, passes agree to {whole.check(vae):.1e}")
+def train_vae(args, vae: AutoencoderKLWan, buckets, device) -> None:
     vae.to(device)
     path = args.work / "vae.pt"
     state = torch.load(path, map_location=device) if path.exists() else {"spent": 0.0, "steps": 0}
@@ -114,7 +112,8 @@ def train_vae(args, buckets, device) -> AutoencoderKLWan:
         vae.load_state_dict(state["vae"])
     if "mean" in state:
         vae.register_to_config(latents_mean=state["mean"], latents_std=state["std"])
-        return vae.requires_grad_(False).eval()
+        vae.requires_grad_(False).eval()
+        return
     optimizer = torch.optim.AdamW(vae.parameters(), lr=args.lr_vae, betas=(0.9, 0.95), weight_decay=0.0,
                                   fused=device.type == "cuda")
     if "optimizer" in state:
@@ -147,7 +146,6 @@ def train_vae(args, buckets, device) -> AutoencoderKLWan:
     del pools
     log("VAE on new clips: " + saving.vae_quality(vae, buckets, args.seed, device))
     keep(path, {"vae": vae.state_dict(), "mean": mean, "std": std})
-    return vae
 
 
 def vae_loss(vae, video: torch.Tensor, generator) -> torch.Tensor:
@@ -167,7 +165,7 @@ def statistics(vae, pools) -> tuple[list[float], list[float]]:
     """Mean and deviation of each channel of latents, every pool the same weight."""
     means, squares = [], []
     for pool in pools:
-        for video in pool[:128].split(4):
+        for video in pool[:64].split(4):
             latents = whole.encode(vae, video.float() / 127.5 - 1)[0].flatten(0, 3).double()
             means.append(latents.mean(0))
             squares.append(latents.square().mean(0))
@@ -191,7 +189,10 @@ def count(model) -> int:
 
 
 def models(args, folder: Path):
+    """Text encoder, transformer and VAE as they begin, on the CPU."""
     torch.manual_seed(args.seed)
+    vae = AutoencoderKLWan(**VAE, latents_mean=[0.0] * Z, latents_std=[1.0] * Z)
+    log(f"VAE: {count(vae)} parameters, passes agree to {whole.check(vae):.1e}")
     rows = saving.embedding_rows(folder)
     config = UMT5Config(vocab_size=rows, feed_forward_proj="gated-gelu", is_encoder_decoder=True, dropout_rate=0.0,
                         tokenizer_class="T5Tokenizer", **TEXT_ENCODER)
@@ -199,11 +200,10 @@ def models(args, folder: Path):
     passes.initialize(transformer)
     log(f"text encoder: {count(encoder)} parameters, transformer: {count(transformer)}, passes agree to "
         f"{passes.check(transformer):.1e}")
-    return encoder, transformer
+    return encoder, transformer, vae
 
 
-def train_transformer(args, vae, cache, tokenizer, folder: Path, device):
-    encoder, transformer = models(args, folder)
+def train_transformer(args, encoder, transformer, cache, tokenizer, device) -> None:
     encoder.to(device).train()
     transformer.to(device).train()
     parameters = [*encoder.parameters(), *transformer.parameters()]
@@ -243,7 +243,7 @@ def train_transformer(args, vae, cache, tokenizer, folder: Path, device):
     for parameter, value in zip(parameters, average):
         parameter.data.copy_(value)
     log(f"transformer: {before + budget.steps} steps, {'over' if budget.over else 'start again to go on'}")
-    return encoder.eval(), transformer.eval()
+    encoder.eval(), transformer.eval()
 
 
 def draw_batch(cache, n: int, replaced, generator):
@@ -288,7 +288,7 @@ def arguments():
     parser.add_argument("--minutes", type=float, default=12)
     parser.add_argument("--session-minutes", type=float, default=math.inf, help="end this start after so many")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--lr-vae", type=float, default=2e-3)
+    parser.add_argument("--lr-vae", type=float, default=1.5e-3)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--compile", nargs="?", const="inductor", metavar="BACKEND", help="torch.compile parts")
@@ -307,10 +307,13 @@ def main() -> None:
     saving.write_tokenizer(folder, pieces)
     log("tokenizer: " + text.check_tokenizer(folder / "tokenizer", args.seed))
     tokenizer = text.Tokenizer(folder / "tokenizer")
+    encoder, transformer, vae = models(args, folder)
+    # What cannot be saved shows before training, not after.
+    log("a rehearsal of saving: " + saving.save(folder, pieces, encoder, transformer, vae))
     if args.compile:
         whole.compile_parts(args.compile)
         passes.compile_parts(args.compile)
-    vae = train_vae(args, data.SMOKE_VAE_BUCKETS if args.smoke else data.VAE_BUCKETS, device)
+    train_vae(args, vae, data.SMOKE_VAE_BUCKETS if args.smoke else data.VAE_BUCKETS, device)
     cache = data.Cache(data.SMOKE_BUCKETS if args.smoke else data.BUCKETS, Z, PATCH, device)
     stored = args.work / "cache.pt"
     if stored.exists():
@@ -320,7 +323,7 @@ def main() -> None:
         cache.fill(vae, tokenizer, args.seed, 60 * args.minutes_cache, log)
         cache.save(stored)
         log("cache saved")
-    encoder, transformer = train_transformer(args, vae, cache, tokenizer, folder, device)
+    train_transformer(args, encoder, transformer, cache, tokenizer, device)
     log("saved: " + saving.save(folder, pieces, encoder, transformer, vae))
 
 
