@@ -85,7 +85,7 @@ def main() -> None:
         if args.score:
             corner = video[:, : height // 32, : width // 32].mean((0, 1, 2)) * 255
             off = math.dist(corner.tolist(), world.BACKGROUNDS[background])
-            print(f"{prompt}\n    {score(video, colour)}; the top left corner is {off:.0f} from {background}", flush=True)
+            print(f"{prompt}\n    {score(video, colour)}; top left corner {off:.0f} from {background}", flush=True)
     grid = (torch.cat(rows) * 255).round().clamp(0, 255).byte().numpy()
     Image.fromarray(grid).save(args.out)
 

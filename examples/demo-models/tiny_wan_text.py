@@ -1,6 +1,6 @@
 """The tokenizer of `tiny-wan` and the captions it is trained with.
 
-A module, not a command; tokenizers 0.23 (read), sentencepiece (write). Its layout is that of umT5's published tokenizer, as
+A module, not a command; tokenizers 0.23, transformers 5.17.0. The layout is that of umT5's published tokenizer, as
 scripts/goldens/wan_common.py writes it for the tests; the pieces are the words of the captions and single characters.
 """
 

@@ -57,7 +57,7 @@ def norm_silu(x: torch.Tensor, gamma: torch.Tensor) -> torch.Tensor:
 
 
 def norm(x: torch.Tensor, gamma: torch.Tensor) -> torch.Tensor:
-    length = x.float().square().sum(-1, keepdim=True).clamp_min(1e-24).rsqrt()
+    length = x.float().square().sum(-1, keepdim=True).clamp_min(1e-10).rsqrt()
     return x * (length * x.shape[-1] ** 0.5).to(x.dtype) * gamma.flatten().to(x.dtype)
 
 

@@ -2,9 +2,9 @@
 
     python train_tiny_wan.py --out DIR --work DIR --minutes-vae 5 --minutes-cache 2 --minutes 12 --device cuda
 
-Made with torch 2.11.0, diffusers 0.42.1, transformers 5.17.0, tokenizers 0.23, sentencepiece 0.2. Phases: the tokenizer, the
-VAE, a cache of latents, then the text encoder and the transformer together by flow matching; DIR/tiny-wan is a folder
-as diffusers has it, in fp16. Minutes are of training, whatever the number of starts: every minute the state goes to
+Made with torch 2.11.0, diffusers 0.42.1, transformers 5.17.0, tokenizers 0.23. Phases: the tokenizer, the VAE, a cache
+of latents, then the text encoder and the transformer together by flow matching; DIR/tiny-wan is a folder as diffusers
+has it, in fp16. Minutes are of training, whatever the number of starts: every minute the state goes to
 --work, from where the next start goes on. --session-minutes ends a start early, with a state and a folder saved.
 """
 
@@ -43,8 +43,8 @@ TRANSFORMER = {
 TEXT_ENCODER = {"d_model": 64, "d_kv": 16, "num_heads": 4, "num_layers": 2, "d_ff": 128}
 SHIFT = 4.0  # Of the noise levels trained; a run's own may be 3 to 5.
 EMPTY, NEGATIVE = 0.10, 0.05  # Shares of captions replaced, for guidance.
-NOISE = 0.1  # What is added to latents at least when the VAE learns to decode them.
-KL = 5e-5
+NOISE = 0.15  # What is added to latents at least when the VAE learns to decode them.
+KL = 1.5e-4
 
 
 class Budget:
@@ -309,7 +309,7 @@ def main() -> None:
     tokenizer = text.Tokenizer(folder / "tokenizer")
     encoder, transformer, vae = models(args, folder)
     # What cannot be saved shows before training, not after.
-    log("a rehearsal of saving: " + saving.save(folder, pieces, encoder, transformer, vae))
+    log("a rehearsal of saving: " + saving.save(args.work / "rehearsal", pieces, encoder, transformer, vae))
     if args.compile:
         whole.compile_parts(args.compile)
         passes.compile_parts(args.compile)

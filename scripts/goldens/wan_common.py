@@ -79,7 +79,8 @@ def vocab_size(pieces: list[tuple[str, float]] | None = None) -> int:
 def spiece_model(pieces: list[tuple[str, float]] | None = None) -> bytes:
     """The fields of sentencepiece_model.proto that matter, by their numbers; protobuf itself is not needed."""
     listed = vocabulary(pieces)
-    out = b"".join(field(1, field(1, piece.encode()) + field(2, score) + field(3, kind)) for piece, score, kind in listed)
+    fields = ({1: piece.encode(), 2: score, 3: kind} for piece, score, kind in listed)
+    out = b"".join(field(1, b"".join(field(*item) for item in piece.items())) for piece in fields)
     # Unigram, how many pieces, byte fallback, ids of <unk>, <s>, </s> and <pad>.
     trainer = {3: 1, 4: len(listed), 35: 1, 40: 3, 41: 2, 42: 1, 43: 0}
     out += field(2, b"".join(field(number, value) for number, value in trainer.items()))
