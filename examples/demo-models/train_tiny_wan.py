@@ -192,6 +192,7 @@ def models(args, folder: Path):
     """Text encoder, transformer and VAE as they begin, on the CPU."""
     torch.manual_seed(args.seed)
     vae = AutoencoderKLWan(**VAE, latents_mean=[0.0] * Z, latents_std=[1.0] * Z)
+    vae.quant_conv.bias.data[Z:] = -5.0  # It begins with little noise of its own.
     log(f"VAE: {count(vae)} parameters, passes agree to {whole.check(vae):.1e}")
     rows = saving.embedding_rows(folder)
     config = UMT5Config(vocab_size=rows, feed_forward_proj="gated-gelu", is_encoder_decoder=True, dropout_rate=0.0,
