@@ -114,7 +114,7 @@ def train_vae(args, vae: AutoencoderKLWan, buckets, device) -> None:
         vae.register_to_config(latents_mean=state["mean"], latents_std=state["std"])
         vae.requires_grad_(False).eval()
         return
-    optimizer = torch.optim.AdamW(vae.parameters(), lr=args.lr_vae, betas=(0.9, 0.95), weight_decay=0.0,
+    optimizer = torch.optim.AdamW(vae.parameters(), lr=args.lr_vae, betas=(0.9, 0.99), weight_decay=0.0,
                                   fused=device.type == "cuda")
     if "optimizer" in state:
         optimizer.load_state_dict(state["optimizer"])
