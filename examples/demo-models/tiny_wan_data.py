@@ -28,6 +28,7 @@ class Bucket:
     clips: int
     batch: int
     weight: float
+    close_up: bool = False  # Windows of frames, for the VAE.
 
     @property
     def name(self) -> str:
@@ -39,11 +40,12 @@ class Bucket:
 
 
 VAE_BUCKETS = [
-    Bucket(256, 256, 17, 1200, 8, 0.60),
-    Bucket(256, 256, 1, 3000, 96, 0.12),
-    Bucket(480, 832, 17, 96, 2, 0.10),
-    Bucket(832, 480, 17, 96, 2, 0.10),
-    Bucket(256, 256, 81, 64, 2, 0.08),
+    Bucket(64, 64, 17, 8000, 32, 0.55, close_up=True),
+    Bucket(64, 64, 1, 16000, 512, 0.15, close_up=True),
+    Bucket(256, 256, 17, 600, 6, 0.16),
+    Bucket(256, 256, 1, 1500, 64, 0.05),
+    Bucket(480, 832, 17, 64, 2, 0.06),
+    Bucket(256, 256, 81, 48, 2, 0.03),
 ]
 BUCKETS = [
     Bucket(256, 256, 17, 20000, 256, 0.47),
@@ -62,7 +64,10 @@ SMOKE_BUCKETS = [Bucket(64, 64, 5, 48, 16, 0.6), Bucket(64, 96, 5, 24, 8, 0.2), 
 
 def draw(bucket: Bucket, count: int, rng: random.Random, device) -> tuple[list[world.Scene], torch.Tensor]:
     """Scenes, and their clips [B, F, H, W, 3] in [-1, 1] with the 256 levels of a picture file."""
-    scenes = [text.draw_scene(rng, bucket.frames) for _ in range(count)]
+    if bucket.close_up:
+        scenes = [world.draw_close_up(rng, bucket.frames > 1) for _ in range(count)]
+    else:
+        scenes = [text.draw_scene(rng, bucket.frames) for _ in range(count)]
     video = world.render(world.tensors(scenes, device), bucket.frames, bucket.height, bucket.width)
     video = video.permute(0, 1, 3, 4, 2).contiguous()
     return scenes, video.add_(1).mul_(127.5).round_().div_(127.5).sub_(1)

@@ -10,7 +10,10 @@ import argparse
 import copy
 import json
 import random
+import shutil
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import torch
@@ -24,6 +27,7 @@ from training import Phase
 
 SIZES = [(256, 256), (512, 512), (256, 384), (384, 256)]  # Height and width of a bucket.
 SHARES = [0.7, 0.1, 0.1, 0.1]
+CLOSE_UP, CLOSE_UPS = 64, 0.8  # Side of the windows that the VAE sees, and how often it sees them.
 # ourvidz-core/src/job/sdxl.rs: what jobs have where they name none.
 NEGATIVE = (
     "blurry, low quality, distorted, deformed, bad anatomy, watermark, signature, text, logo, extra limbs, missing limbs"
@@ -38,7 +42,8 @@ def new_vae() -> AutoencoderKL:
         up_block_types=("UpDecoderBlock2D",) * 4,
         block_out_channels=levels,
         layers_per_block=1,
-        norm_num_groups=8,
+        # Few groups: what a group's channels have in common, a colour's brightness, is lost in it.
+        norm_num_groups=2,
         latent_channels=4,
         sample_size=256,
     )
@@ -82,6 +87,15 @@ SCHEDULER = dict(
 # The VAE
 
 
+def draw_close_ups(options) -> torch.Tensor:
+    rng, parts = random.Random(f"{options.seed} close ups"), []
+    for _ in range(0, options.pictures, 512):
+        scenes = [world.draw_close_up(rng, video=False) for _ in range(512)]
+        part = world.render(world.tensors(scenes, options.device), 1, CLOSE_UP, CLOSE_UP)[:, 0]
+        parts.append(((part + 1) * 127.5).round().clamp(0, 255).to(torch.uint8))
+    return torch.cat(parts)
+
+
 def train_vae(vae, average, pools, options) -> None:
     def loss_of(pool, batch):
         def loss():
@@ -92,16 +106,16 @@ def train_vae(vae, average, pools, options) -> None:
             # Noise of 5 % on top: the UNet's latents are never exact either.
             z = mean + (deviation + 0.05 * mean.detach().std()) * torch.randn_like(mean)
             y = vae.decode(z).sample.float()
-            edges = sum((torch.diff(y, dim=d) - torch.diff(x, dim=d)).abs().mean() for d in (2, 3))
+            off = y - x
+            edges = sum(torch.diff(off, dim=d).abs().mean() for d in (2, 3))
             spread = (mean**2 + deviation**2 - 1 - 2 * deviation.clamp(min=1e-6).log()).mean()
-            return (y - x).abs().mean() + 0.5 * ((y - x) ** 2).mean() + edges + 1e-4 * spread
+            return off.abs().mean() + 2 * (off**2).mean() + 0.3 * edges + 1e-4 * spread
 
         return loss
 
-    batches = [options.batch_vae, max(1, options.batch_vae // 4)] + [max(1, options.batch_vae // 2)] * 2
-    losses = [loss_of(pool, batch) for pool, batch in zip(pools, batches)]
+    losses = [loss_of(draw_close_ups(options), 4 * options.batch_vae), loss_of(pools[0], options.batch_vae)]
     file = options.work / "vae.pt"
-    Phase([vae], [average], losses, SHARES, 2e-3, options.minutes_vae, file, options.device).run("vae")
+    Phase([vae], [average], losses, [CLOSE_UPS, 1 - CLOSE_UPS], 2e-3, options.minutes_vae, file, options.device, options.eager).run("vae")
 
 
 @torch.no_grad()
@@ -137,7 +151,7 @@ def train_unet(modules, averages, latents, tokens, empty, options) -> None:
 
         def loss():
             rows = torch.randint(len(pool), (batch,), device=options.device)
-            x = pool[rows].float()
+            x = pool[rows].float().contiguous(memory_format=torch.channels_last)
             which = torch.randint(captions.shape[1], (batch,), device=options.device)
             ids = captions[rows, which].long()  # [B, 2, 77]
             dice = torch.rand(batch, 1, 1, device=options.device)
@@ -162,7 +176,7 @@ def train_unet(modules, averages, latents, tokens, empty, options) -> None:
     batches = [options.batch, max(1, options.batch // 4)] + [max(1, options.batch // 2)] * 2
     losses = [loss_of(*args) for args in zip(latents, tokens, SIZES, batches)]
     file = options.work / "unet.pt"
-    Phase(modules, averages, losses, SHARES, 1.5e-3, options.minutes, file, options.device).run("unet")
+    Phase(modules, averages, losses, SHARES, 1.5e-3, options.minutes, file, options.device, options.eager).run("unet")
 
 
 # The data
@@ -170,12 +184,15 @@ def train_unet(modules, averages, latents, tokens, empty, options) -> None:
 
 def draw_pools(options) -> tuple[list[torch.Tensor], list[list[list[str]]]]:
     """Pictures as bytes [N, 3, H, W] and their captions, by bucket; captions are of the scene, drawn in several ways."""
-    rng = random.Random(options.seed)
+    counts = [max(4, int(options.pictures * (s if h * w < 2**18 else s / 2))) for s, (h, w) in zip(SHARES, SIZES)]
+    # Processes fork before the device is in use.
+    with ProcessPoolExecutor(options.processes, get_context("fork")) as processes:
+        seeds = [[f"{options.seed} {size} {i}" for i in range(0, n, 1000)] for n, size in zip(counts, SIZES)]
+        drawn = [[pair for part in processes.map(draw_captioned, many) for pair in part] for many in seeds]
     pools, captions = [], []
-    for share, (height, width) in zip(SHARES, SIZES):
-        count = max(4, int(options.pictures * (share if height * width < 2**18 else share / 2)))
-        scenes = [world.draw_scene(rng, video=False) for _ in range(count)]
-        captions.append([[world.caption(s, rng) for _ in range(3)] + [world.rich_caption(s, rng)] for s in scenes])
+    for bucket, count, (height, width) in zip(drawn, counts, SIZES):
+        scenes = [scene for scene, _ in bucket[:count]]
+        captions.append([texts for _, texts in bucket[:count]])
         parts = []
         for i in range(0, count, 256):
             part = world.render(world.tensors(scenes[i : i + 256], options.device), 1, height, width)[:, 0]
@@ -184,16 +201,26 @@ def draw_pools(options) -> tuple[list[torch.Tensor], list[list[list[str]]]]:
     return pools, captions
 
 
+def draw_captioned(seed: str) -> list[tuple[world.Scene, list[str]]]:
+    """A thousand scenes with three plain captions and a rich one each."""
+    rng, drawn = random.Random(seed), []
+    for _ in range(1000):
+        scene = world.draw_scene(rng, video=False)
+        drawn.append((scene, [world.caption(scene, rng) for _ in range(3)] + [world.rich_caption(scene, rng)]))
+    return drawn
+
+
 def tokenise(folder: Path, texts: list[str], device) -> torch.Tensor:
     """[N, 2, 77], of both tokenizers."""
-    ids = []
-    for name in ("tokenizer", "tokenizer_2"):
-        tokenizer = CLIPTokenizer.from_pretrained(folder / name)
-        for i in range(0, len(texts), 20000):
-            part = tokenizer(texts[i : i + 20000], padding="max_length", max_length=77, truncation=True)
-            ids.append(torch.tensor(part.input_ids, dtype=torch.int16))
-    half = len(ids) // 2
-    return torch.stack([torch.cat(ids[:half]), torch.cat(ids[half:])], dim=1).to(device)
+    first, second = (CLIPTokenizer.from_pretrained(folder / name) for name in ("tokenizer", "tokenizer_2"))
+    parts = []
+    for i in range(0, len(texts), 20000):
+        part = first(texts[i : i + 20000], padding="max_length", max_length=77, truncation=True)
+        parts.append(torch.tensor(part.input_ids, dtype=torch.int16))
+    ids = torch.cat(parts)
+    # The two differ in what they pad with alone; the first pads with the token that ends a text.
+    padding = (ids == first.eos_token_id).cumsum(1) > 1
+    return torch.stack([ids, ids.masked_fill(padding, second.pad_token_id)], dim=1).to(device)
 
 
 # The folder
@@ -217,6 +244,12 @@ def save(folder: Path, vae, unet, first, second) -> None:
     print(f"{folder}: {size / 2**20:.2f} MiB", flush=True)
 
 
+def begin_from(folder: Path, modules) -> None:
+    classes = (UNet2DConditionModel, CLIPTextModel, CLIPTextModelWithProjection)
+    for module, kind, name in zip(modules, classes, ("unet", "text_encoder", "text_encoder_2")):
+        module.load_state_dict(kind.from_pretrained(folder / name, dtype=torch.float32).state_dict())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, required=True)
@@ -225,7 +258,10 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda")
+    parser.add_argument("--eager", action="store_true", help="no CUDA graphs")
     parser.add_argument("--pictures", type=int, default=100_000)
+    parser.add_argument("--processes", type=int, default=8, help="that draw captions")
+    parser.add_argument("--start-from", type=Path, help="a tiny-sdxl whose UNet and text encoders to begin with")
     parser.add_argument("--batch", type=int, default=512)
     parser.add_argument("--batch-vae", type=int, default=32)
     options = parser.parse_args()
@@ -233,12 +269,17 @@ def main() -> None:
     folder = options.out / "tiny-sdxl"
     start = time.monotonic()
     lap = lambda what: print(f"{what} at {time.monotonic() - start:.0f} s", flush=True)
-    torch.manual_seed(options.seed)
 
     pools, captions = draw_pools(options)
+    torch.manual_seed(options.seed)
     lap(f"{sum(len(pool) for pool in pools)} pictures")
     texts = [text for bucket in captions for many in bucket for text in many]
-    count = tiny_clip.write_tokenizers(folder, texts[:20000] + [NEGATIVE])
+    if options.start_from:
+        for name in ("tokenizer", "tokenizer_2"):
+            shutil.copytree(options.start_from / name, folder / name, dirs_exist_ok=True)
+        count = len(CLIPTokenizer.from_pretrained(folder / "tokenizer"))
+    else:
+        count = tiny_clip.write_tokenizers(folder, texts[:20000] + [NEGATIVE])
     tokens = [
         tokenise(folder, [text for many in bucket for text in many], options.device).view(len(bucket), -1, 2, 77)
         for bucket in captions
@@ -256,7 +297,11 @@ def main() -> None:
     latents = [(part / deviation).to(torch.bfloat16) for part in latents]
     lap(f"latents of deviation {deviation:.4f}")
 
-    modules = [m.to(options.device) for m in (new_unet(), *new_text_encoders(count))]
+    modules = [new_unet(), *new_text_encoders(count)]
+    if options.start_from:
+        begin_from(options.start_from, modules)
+    modules = [m.to(options.device) for m in modules]
+    modules[0].to(memory_format=torch.channels_last)
     print([f"{type(m).__name__} {sum(p.numel() for p in m.parameters()):,}" for m in (vae, *modules)], flush=True)
     averages = [copy.deepcopy(m).requires_grad_(False) for m in modules]
     train_unet(modules, averages, latents, tokens, empty, options)

@@ -144,7 +144,7 @@ def train_vae(args, vae: AutoencoderKLWan, buckets, device) -> None:
     vae.register_to_config(latents_mean=mean, latents_std=std)
     log(f"VAE: means {mean}, deviations {std}")
     del pools
-    log("VAE on new clips: " + saving.vae_quality(vae, buckets, args.seed, device))
+    log("VAE on new clips: " + saving.vae_quality(vae, buckets[:4], args.seed, device))
     keep(path, {"vae": vae.state_dict(), "mean": mean, "std": std})
 
 
@@ -293,6 +293,8 @@ def arguments():
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--compile", nargs="?", const="inductor", metavar="BACKEND", help="torch.compile parts")
+    parser.add_argument("--buckets", help="names of the sizes to train with, as 256x256x17, with commas between")
+    parser.add_argument("--start-from", type=Path, help="a tiny-wan whose text encoder and transformer to begin with")
     parser.add_argument("--smoke", action="store_true", help="tiny clips and few, to try the script")
     return parser.parse_args()
 
@@ -309,13 +311,19 @@ def main() -> None:
     log("tokenizer: " + text.check_tokenizer(folder / "tokenizer", args.seed))
     tokenizer = text.Tokenizer(folder / "tokenizer")
     encoder, transformer, vae = models(args, folder)
+    if args.start_from:
+        encoder.load_state_dict(UMT5EncoderModel.from_pretrained(args.start_from / "text_encoder").float().state_dict())
+        begun = WanTransformer3DModel.from_pretrained(args.start_from / "transformer")
+        transformer.load_state_dict(begun.float().state_dict())
     # What cannot be saved shows before training, not after.
     log("a rehearsal of saving: " + saving.save(args.work / "rehearsal", pieces, encoder, transformer, vae))
     if args.compile:
-        whole.compile_parts(args.compile)
         passes.compile_parts(args.compile)
     train_vae(args, vae, data.SMOKE_VAE_BUCKETS if args.smoke else data.VAE_BUCKETS, device)
-    cache = data.Cache(data.SMOKE_BUCKETS if args.smoke else data.BUCKETS, Z, PATCH, device)
+    buckets = data.SMOKE_BUCKETS if args.smoke else data.BUCKETS
+    if args.buckets:
+        buckets = [b for b in buckets if b.name in args.buckets.split(",")]
+    cache = data.Cache(buckets, Z, PATCH, device)
     stored = args.work / "cache.pt"
     if stored.exists():
         cache.load(stored)

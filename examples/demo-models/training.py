@@ -33,12 +33,14 @@ class Phase:
     """Trains the parameters of `modules` by the losses of `losses[bucket]()` until the time is over.
 
     Each bucket is one shape of batch; `weights` says how often it is drawn. On CUDA a step of a bucket is recorded once
-    and replayed. `averages` are copies of `modules` with averaged weights.
+    and replayed, unless `eager`. `averages` are copies of `modules` with averaged weights.
     """
 
-    def __init__(self, modules, averages, losses, weights, top: float, minutes: float, file: Path, device: str):
+    def __init__(self, modules, averages, losses, weights, top: float, minutes: float, file: Path, device: str,
+                 eager: bool = False):
         self.modules, self.averages, self.losses, self.weights = modules, averages, losses, weights
         self.file, self.device, self.top = file, device, torch.tensor(top)
+        self.recorded = device.startswith("cuda") and not eager
         self.parameters = [p for m in modules for p in m.parameters() if p.requires_grad]
         self.copies = [p for m in averages for p in m.parameters()]
         self.originals = [p for m in modules for p in m.parameters()]
@@ -86,7 +88,7 @@ class Phase:
         self.save()
 
     def step(self, bucket: int) -> torch.Tensor:
-        if not self.device.startswith("cuda"):
+        if not self.recorded:
             return self.plain_step(bucket)
         if bucket not in self.graphs:
             side = torch.cuda.Stream()

@@ -107,6 +107,23 @@ def draw_scene(rng: random.Random, video: bool, held_out: bool = False) -> Scene
     return scene
 
 
+def draw_close_up(rng: random.Random, video: bool) -> Scene:
+    """What a window of a quarter of a frame's side sees: half of it is shape. A VAE learns colours and edges from it
+    several times as fast as from whole frames, most of which is background."""
+    plain = background = rng.choice(list(BACKGROUNDS))
+    if rng.random() < 0.35:
+        background = rng.choice(list(BACKGROUNDS))
+    scene = Scene([], (plain, background))
+    for _ in range(rng.choice([1, 1, 2])):
+        x, y, radius, angle = rng.uniform(-1.2, 1.2), rng.uniform(-1.2, 1.2), rng.uniform(0.5, 2.4), rng.uniform(-0.2, 0.2)
+        scene.things.append(Thing(rng.choice(SHAPES), rng.choice(list(COLOURS)), "", x, y, radius, angle))
+    if video and rng.random() < 0.8:
+        ends = {"dx": 3.6, "dy": 3.6, "grow": 1.4, "turn": 2.0}
+        name = rng.choice(list(ends))
+        scene.path = {name: rng.uniform(0 if name == "grow" else -ends[name], ends[name])}
+    return scene
+
+
 def pick(rng: random.Random, held_out: bool) -> tuple[str, str]:
     if held_out:
         return rng.choice(sorted(HELD_OUT))
