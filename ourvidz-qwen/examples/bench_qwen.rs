@@ -1,11 +1,11 @@
 //! Tokens per second at batch 1, and the time to the first; or tiny checkpoints beside their goldens.
 //!
-//! `cargo run --release -p ourvidz-qwen --example bench_qwen -- MODEL [DEVICE] [WEIGHTS] [PROMPT] [TOKENS] [OUT] [flash]`
+//! `cargo run --release -p ourvidz-qwen --example bench_qwen -- MODEL [DEVICE] [WEIGHTS] [PROMPT] [TOKENS] [OUT]`
 //! `cargo run --release -p ourvidz-qwen --example bench_qwen -- check GOLDENS DEVICE`
 //!
 //! PROMPT and TOKENS are numbers of tokens, 200 and 128; the prompt's ids are (7919 i) mod 150000. OUT is a file for
 //! `token_ids` [T] and `logits` [T, V] of the prompt and 32 tokens behind it, for `scripts/bench_hf_qwen.py`. GOLDENS is
-//! `tests/golden/qwen`. OUT `-` writes nothing; `flash` takes ONNX Runtime's flash kernels for attention.
+//! `tests/golden/qwen`. OUT `-` writes nothing.
 #![allow(clippy::print_stdout)]
 
 use std::ops::ControlFlow;
@@ -27,9 +27,8 @@ fn main() -> Result<()> {
     let (device, weights): (Device, WeightType) = (argument(1, "cpu").parse()?, argument(2, "bf16").parse()?);
     let (prompt, tokens): (u64, usize) = (argument(3, "200").parse()?, argument(4, "128").parse()?);
     let start = Instant::now();
-    let flash = argument(6, "") == "flash";
     let builder = QwenPipeline::builder(folder).device(device).weights(weights).capacity(2048);
-    let mut qwen = builder.flash_attention(flash).load()?;
+    let mut qwen = builder.load()?;
     println!("{weights} on {device}: loaded in {:.1} s", start.elapsed().as_secs_f64());
     let rows = qwen.config().vocab_size as u64;
     let ids: Vec<u32> = (0..prompt).map(|i| (7919 * i % rows.min(150_000)) as u32).collect();

@@ -74,7 +74,6 @@ pub struct QwenPipelineBuilder {
     threads: Option<usize>,
     cache: Option<PathBuf>,
     profile: Option<PathBuf>,
-    flash_attention: bool,
 }
 
 /// Tokens of prompt and answer where nothing else is asked for.
@@ -91,7 +90,6 @@ impl QwenPipelineBuilder {
             threads: None,
             cache: None,
             profile: None,
-            flash_attention: false,
         }
     }
 
@@ -139,12 +137,6 @@ impl QwenPipelineBuilder {
         self
     }
 
-    /// Attention on CUDA by ONNX Runtime's flash kernels instead of those it chooses. Default: false.
-    pub fn flash_attention(mut self, flash: bool) -> Self {
-        self.flash_attention = flash;
-        self
-    }
-
     /// Loads the model.
     ///
     /// # Errors
@@ -181,7 +173,6 @@ impl QwenPipelineBuilder {
             threads: self.threads,
             profile: self.profile,
             cuda_graph: target == Target::Cuda,
-            flash_attention: self.flash_attention,
             ..SessionOptions::default()
         };
         let cache = self.cache.map_or_else(WeightCache::user, WeightCache::new);

@@ -1,7 +1,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use ort::ep::cuda::AttentionBackend;
 use ort::ep::{ArenaExtendStrategy, CUDA, ExecutionProvider, ExecutionProviderDispatch, TensorRT};
 use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
 
@@ -51,22 +50,18 @@ impl Device {
         })
     }
 
-    /// The provider to register, after checking that the loaded library has it. `graphs` lets CUDA record runs; `flash`
-    /// takes cuDNN's attention out of its choice.
-    pub(crate) fn provider(self, graphs: bool, flash: bool) -> Result<Option<ExecutionProviderDispatch>> {
+    /// The provider to register, after checking that the loaded library has it. `graphs` lets CUDA record runs.
+    pub(crate) fn provider(self, graphs: bool) -> Result<Option<ExecutionProviderDispatch>> {
         let unavailable =
             |reason: &str| Error::DeviceUnavailable { device: self.to_string(), reason: reason.into() };
         match self {
             Device::Cpu => Ok(None),
             Device::Cuda(id) => {
                 // The arena's default strategy doubles what it holds; models here know what they need.
-                let mut cuda = CUDA::default()
+                let cuda = CUDA::default()
                     .with_device_id(id)
                     .with_arena_extend_strategy(ArenaExtendStrategy::SameAsRequested)
                     .with_cuda_graph(graphs);
-                if flash {
-                    cuda = cuda.with_attention_backend(AttentionBackend::FLASH_ATTENTION);
-                }
                 if !CUDA::is_available().unwrap_or(false) {
                     return Err(unavailable(
                         "the ONNX Runtime library in use has no CUDA provider; run `ourvidz setup --cuda`",

@@ -40,9 +40,6 @@ pub struct SessionOptions {
     pub without_memory_plan: bool,
     /// Let [`Session::run_in_place`] record runs as CUDA graphs and repeat them.
     pub cuda_graph: bool,
-    /// Attention on CUDA by ONNX Runtime's flash kernels alone; otherwise it may choose cuDNN's, which are faster for
-    /// long queries and take more kernels for one token.
-    pub flash_attention: bool,
 }
 
 impl std::fmt::Debug for SessionOptions {
@@ -55,7 +52,6 @@ impl std::fmt::Debug for SessionOptions {
             .field("operators", &self.operators.len())
             .field("without_memory_plan", &self.without_memory_plan)
             .field("cuda_graph", &self.cuda_graph)
-            .field("flash_attention", &self.flash_attention)
             .finish()
     }
 }
@@ -217,7 +213,7 @@ fn builder(name: &str, options: &SessionOptions) -> Result<SessionBuilder> {
     let mut builder = OrtSession::builder(environment).map_err(Error::session(&what))?;
     builder = builder.with_memory_pattern(!options.without_memory_plan).map_err(Error::session(&what))?;
     builder = builder.with_optimization_level(GraphOptimizationLevel::All).map_err(Error::session(&what))?;
-    if let Some(provider) = options.device.provider(options.cuda_graph, options.flash_attention)? {
+    if let Some(provider) = options.device.provider(options.cuda_graph)? {
         builder = builder.with_execution_providers([provider]).map_err(|e| Error::DeviceUnavailable {
             device: options.device.to_string(),
             reason: e.message().to_owned(),
