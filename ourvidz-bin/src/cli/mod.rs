@@ -127,12 +127,12 @@ pub(crate) struct ImageOptions {
     /// How strongly the prompt steers; 1 or less runs without guidance
     #[arg(long, default_value_t = 7.5, allow_negative_numbers = true)]
     pub(crate) guidance_scale: f32,
-    /// Pixels, a multiple of 8
-    #[arg(long, default_value_t = 1024, allow_negative_numbers = true)]
-    pub(crate) width: usize,
-    /// Pixels, a multiple of 8
-    #[arg(long, default_value_t = 1024, allow_negative_numbers = true)]
-    pub(crate) height: usize,
+    /// Pixels, a multiple of 8 [default: the model's own size, 1024 for SDXL]
+    #[arg(long, allow_negative_numbers = true)]
+    pub(crate) width: Option<usize>,
+    /// Pixels, a multiple of 8 [default: the model's own size, 1024 for SDXL]
+    #[arg(long, allow_negative_numbers = true)]
+    pub(crate) height: Option<usize>,
     /// Images in one run, 1 to 6
     #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
     pub(crate) num_images: usize,

@@ -111,7 +111,7 @@ impl Work<'_> {
                 let (store, storage) = open_store(&settings)?;
                 let reference = &settings.reference;
                 let references = References::new(storage, &reference.allow_hosts, reference.on_error.value)?;
-                let enhancer = Enhancer::new(enhancer.on(&model)).map_err(Failure::into_error)?;
+                let enhancer = Enhancer::new(enhancer.on(&model), &model).map_err(Failure::into_error)?;
                 let model = WanModelOptions { model: model.clone(), wan: wan.clone() };
                 let handler = WanHandler::new(model, rng, store, references, enhancer);
                 let mut handler = handler.with_default_fps(settings.wan.default_fps.value);
