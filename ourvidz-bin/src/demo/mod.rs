@@ -29,7 +29,8 @@ use receiver::Receiver;
 use sheet::Tile;
 
 /// What `ourvidz.toml` in the demo's folder says.
-const CONFIGURATION: &str = "# ourvidz demo keeps its queue and files in this folder; callbacks go to the program itself.\n";
+const CONFIGURATION: &str =
+    "# ourvidz demo keeps its queue and files in this folder; callbacks go to the program itself.\n";
 
 /// `ourvidz demo`
 pub(crate) fn demo(options: &DemoOptions, json: bool) -> Result<(), Failure> {
@@ -174,11 +175,8 @@ async fn make<'a>(
 fn settings(out: &Path, address: &str, secret: &str) -> Result<Settings> {
     let file = out.join("ourvidz.toml");
     std::fs::write(&file, CONFIGURATION).with_context(|| file.display().to_string())?;
-    let options = ServiceOptions {
-        config: Some(file),
-        data_dir: Some(out.to_owned()),
-        ..ServiceOptions::default()
-    };
+    let options =
+        ServiceOptions { config: Some(file), data_dir: Some(out.to_owned()), ..ServiceOptions::default() };
     let variables = [(CALLBACK_URL, format!("{address}/callback")), (CALLBACK_SECRET, secret.to_owned())];
     let variables = variables.map(|(name, value)| (name.to_owned(), value));
     Settings::resolve(&options, &Environment::of(variables))

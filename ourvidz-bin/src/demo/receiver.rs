@@ -50,11 +50,7 @@ impl Receiver {
 }
 
 /// Requests of one connection; `None` when it ends.
-fn serve(
-    stream: TcpStream,
-    secret: &CallbackSecret,
-    sender: &UnboundedSender<Result<Value>>,
-) -> Option<()> {
+fn serve(stream: TcpStream, secret: &CallbackSecret, sender: &UnboundedSender<Result<Value>>) -> Option<()> {
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let mut stream = stream;
     loop {
