@@ -12,8 +12,12 @@ mod worker;
 pub(crate) use config_check::config_check;
 pub(crate) use outbox::outbox;
 pub(crate) use queue::queue;
-pub(crate) use submit::{push, submit};
-pub(crate) use worker::{work, worker};
+#[cfg(feature = "demo-models")]
+pub(crate) use submit::push;
+pub(crate) use submit::submit;
+#[cfg(feature = "demo-models")]
+pub(crate) use worker::work;
+pub(crate) use worker::worker;
 
 /// Runs a command that talks to servers.
 pub(crate) fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {

@@ -38,6 +38,7 @@ pub(crate) fn worker(arguments: &WorkerArguments, json: bool) -> Result<(), Fail
 }
 
 /// Works on one queue until `shutdown` says otherwise, and tells nothing but by callbacks.
+#[cfg(feature = "demo-models")]
 pub(crate) async fn work(settings: &Arc<Settings>, family: &WorkerFamily, shutdown: &Shutdown) -> Result<()> {
     Work::of(family).run(settings, None, shutdown).await
 }
