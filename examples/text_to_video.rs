@@ -1,7 +1,8 @@
 //! A video from a prompt: `cargo run --release --example text_to_video -- MODEL [DEVICE] [PROMPT]`
 //!
 //! MODEL is a checkpoint of Wan 2.1; `ourvidz-bin/models/tiny-wan` is a small one that draws moving shapes, "a blue star
-//! turning on grey". Frames are written as PNG; with `--features ourvidz-wan/video` there is `Video::save`, which writes an MP4.
+//! turning on grey". Frames are written as PNG; with `--features ourvidz-wan/video` there is `Video::save`, which writes
+//! an MP4.
 
 use std::ops::ControlFlow;
 

@@ -23,9 +23,9 @@ pub(super) enum Shows {
     Enhanced,
 }
 
-/// The first one is the clip's first frame.
+/// The first one is the clip's first frame: cut to the clip's width, which enlarges what it shows.
 const PICTURES: [&str; 6] = [
-    "a red circle on the left on a white background",
+    "a small red circle on the left on a white background",
     "a large blue star on a grey background",
     "a small green triangle in the top right corner on beige",
     "a purple heart on a gradient from white to navy",
