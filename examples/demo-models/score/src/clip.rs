@@ -6,14 +6,20 @@ use crate::{Colour, Error, Found, Picture, Result, Shape, things};
 
 /// How a thing moves through a clip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
 pub enum Motion {
+    /// Neither of the others.
     Still,
+    /// By at least 0.4 halves of the width.
     Left,
+    /// By at least 0.4 halves of the width.
     Right,
+    /// By at least 0.4 halves of the height.
     Up,
+    /// By at least 0.4 halves of the height.
     Down,
+    /// To at least one and a half of its radius.
     Growing,
+    /// By at least 45 degrees, either way.
     Turning,
 }
 

@@ -6,15 +6,22 @@ use crate::{Error, Result};
 
 /// What a thing is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[allow(missing_docs)]
 pub enum Shape {
+    /// Of the radius 0.88, where a thing's radius is 1.
     Circle,
+    /// Sides of 1.56.
     Square,
+    /// Equal sides, corners 1 away from a centroid that lies 0.2 below the thing's centre.
     Triangle,
+    /// Five points, the inner corners at 0.42.
     Star,
+    /// Bars of 1.8 by 0.6.
     Cross,
+    /// From the radius 0.46 to 0.9.
     Ring,
+    /// Two circles on a square that stands on its corner.
     Heart,
+    /// A circle of the radius 0.88 less one of 0.7 on its right.
     Crescent,
 }
 
