@@ -89,6 +89,12 @@ def references():
     return entries
 
 
+def terse(scene, rng):
+    """The least that people type."""
+    text = " and ".join(" ".join(w for w in (t.size, t.colour, t.shape) if w) for t in scene.things)
+    return text if scene.motion == "still" else f"{text} {world.motion_words(scene.motion, rng)}"
+
+
 def enhance():
     rng = random.Random(64)
     entries = []
@@ -96,7 +102,8 @@ def enhance():
         video, held_out = i % 2 == 1, i % 6 == 5 or i % 12 == 2
         wanted = rng.choice(sorted(world.HELD_OUT) if held_out else TRAINED)
         scene = scene_with(rng, wanted, video)
-        entries.append({"prompt": world.caption(scene, rng), "seed": 400 + i, "held_out": held_out,
+        prompt = terse(scene, rng) if i % 4 < 2 else world.caption(scene, rng)
+        entries.append({"prompt": prompt, "seed": 400 + i, "held_out": held_out,
                         "target": "video" if video else "image",
                         "things": [combination(thing) for thing in scene.things], "motion": scene.motion})
     return entries
