@@ -9,7 +9,7 @@ use ourvidz_wan::{Reference, ReferenceFrames, RgbImage, TextToVideo, Video, WanP
 use crate::judge::judge_motion;
 use crate::{
     ClipEntry, Ends, EnhanceEntry, ImageEntry, Kind, Picture, ReferenceEntry, Result, Verdict, draw,
-    judge_clip, judge_picture, judge_text,
+    judge_clip, judge_picture, judge_text, things,
 };
 
 /// Where the models are.
@@ -71,6 +71,10 @@ pub struct Held {
 const MARGIN: f32 = 0.25;
 /// The same beside that, of the range: two steps of eight bits.
 const STEPS: f32 = 2.0 / 255.0;
+
+/// A thing that is held stays within so many halves of a side, and so near its size.
+const NEAR: f32 = 0.1;
+const AS_LARGE: f32 = 1.15;
 
 impl Held {
     /// Whether the picture is held, and at its end of the clip.
@@ -176,7 +180,7 @@ impl ReferenceEntry {
                 round_trip: round_trip(wan, &request, picture, end)?,
                 other_end: difference(there, picture),
             };
-            right &= held.right();
+            right &= held.right() && shows(here, picture);
             let Held { held, round_trip, other_end } = held;
             let name = if end == Ends::Start { "first" } else { "last" };
             seen.push(format!("{name} {held:.4} (round trip {round_trip:.4}, other end {other_end:.4})"));
@@ -244,6 +248,15 @@ fn frames(video: &Video) -> Vec<Picture> {
 fn image(picture: &Picture) -> RgbImage {
     let at = |x: u32, y: u32| image::Rgb(picture.at(x as usize, y as usize));
     RgbImage::from_fn(picture.width() as u32, picture.height() as u32, at)
+}
+
+/// Whether the thing of a picture is there, of the same shape and colour, in the same place and as large.
+fn shows(frame: &Picture, picture: &Picture) -> bool {
+    let largest = |picture: &Picture| things(picture).into_iter().next();
+    let Some((found, given)) = largest(frame).zip(largest(picture)) else { return false };
+    (found.shape, found.colour) == (given.shape, given.colour)
+        && (found.x - given.x).hypot(found.y - given.y) <= NEAR
+        && (AS_LARGE.recip()..=AS_LARGE).contains(&(found.radius / given.radius))
 }
 
 fn difference(a: &Picture, b: &Picture) -> f32 {
