@@ -4,7 +4,8 @@
 //!
 //! One text per line. Prints the median over the rounds of milliseconds per text when the first 90 are embedded one by
 //! one, and when all are embedded 32 at a time, as JSON: by the clock, and of the processor, which tells more on a
-//! machine that has other work to do (Linux only).
+//! machine that has other work to do (Linux only). On another device than the processor also the lowest cosine
+//! similarity of a text's embedding to the one that the processor gives.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -65,8 +66,18 @@ fn main() -> Result<()> {
         let (wall, cpu): (Vec<_>, Vec<_>) = rounds.into_iter().unzip();
         format!(r#"{{"ms": {:.3}, "cpu_ms": {:.3}}}"#, median(wall), median(cpu))
     });
-    println!(r#"{{"loading_s": {loading:.3}, "single": {single}, "batch_32": {batched}}}"#);
+    let lowest = match options.device {
+        Device::Cpu => String::new(),
+        _ => format!(r#", "lowest_cosine": {:.7}"#, lowest_cosine(&options, &mut embedder, &texts)?),
+    };
+    println!(r#"{{"loading_s": {loading:.3}, "single": {single}, "batch_32": {batched}{lowest}}}"#);
     Ok(())
+}
+
+fn lowest_cosine(options: &Options, embedder: &mut Embedder, texts: &[&str]) -> Result<f32> {
+    let expected = Embedder::builder(&options.model).load()?.embed(texts)?;
+    let found = embedder.embed(texts)?;
+    Ok(found.iter().zip(&expected).map(|(a, b)| a.cosine_similarity(b)).fold(1.0, f32::min))
 }
 
 fn embed(embedder: &mut Embedder, texts: &[&str]) -> Result<()> {

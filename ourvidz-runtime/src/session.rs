@@ -1,6 +1,7 @@
 mod bound;
 mod buffers;
 mod keeping;
+mod release;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,8 +1,9 @@
 //! Times a whole WAN run as a `video_fast` job has it, part by part: 25 steps, guidance 6.5, 480x832, 81 frames.
 //!
-//! `cargo run --release -p ourvidz-wan --example bench_wan_job -- MODEL [DEVICE] [FRAMES] [STEPS] [RUNS] [VAE_PRECISION]`
+//! `cargo run --release -p ourvidz-wan --example bench_wan_job -- MODEL [DEVICE] [FRAMES] [STEPS] [RUNS] [VAE_PRECISION] [low]`
 //!
-//! MODEL is a checkpoint in any layout (`scripts/random_checkpoint_wan.py`). The peak of the device's memory is what
+//! MODEL is a checkpoint in any layout (`scripts/random_checkpoint_wan.py`); `-` leaves a choice to it; `low` keeps one
+//! model at a time in memory. The peak of the device's memory is what
 //! `nvidia-smi` shows beside it.
 
 #![allow(clippy::print_stdout)]
@@ -19,8 +20,8 @@ fn main() -> Result<()> {
     let model = arguments.first().context("usage: bench_wan_job MODEL [DEVICE] ...")?;
     let device: Device = argument(1, "cpu").parse()?;
     let start = Instant::now();
-    let mut builder = WanPipeline::builder(model).device(device);
-    if let Some(precision) = arguments.get(5) {
+    let mut builder = WanPipeline::builder(model).device(device).low_memory(argument(6, "") == "low");
+    if let Some(precision) = arguments.get(5).filter(|precision| *precision != "-") {
         builder = builder.vae_precision(precision.parse()?);
     }
     let mut wan = builder.load()?;

@@ -32,11 +32,16 @@ def byte_symbols() -> list[str]:
 def clip_vocabulary(merges: int = CLIP_MERGES) -> tuple[dict[str, int], list[str]]:
     """Tokens by id and the merges, of CLIP or of its first `merges` merges."""
     lines = gzip.decompress(VOCABULARY.read_bytes()).decode().split("\n")[1 : merges + 1]
+    return vocabulary_of(lines), lines
+
+
+def vocabulary_of(lines: list[str]) -> dict[str, int]:
+    """Tokens by id, of these merges."""
     symbols = byte_symbols()
     tokens = symbols + [s + "</w>" for s in symbols] + [line.replace(" ", "") for line in lines] + [BOS, EOS]
     vocabulary = {token: i for i, token in enumerate(tokens)}
-    assert len(vocabulary) == len(tokens) == 512 + merges + 2
-    return vocabulary, lines
+    assert len(vocabulary) == len(tokens) == 512 + len(lines) + 2
+    return vocabulary
 
 
 def write_json(path: Path, value) -> None:
@@ -47,7 +52,12 @@ def write_json(path: Path, value) -> None:
 def write_tokenizer(folder: Path, pad: str, merges: int = CLIP_MERGES) -> None:
     """A tokenizer folder as the published SDXL has it, without tokenizer.json; of the full vocabulary it is the same to
     the byte (pad `<|endoftext|>` in `tokenizer`, "!" in `tokenizer_2`)."""
-    vocabulary, lines = clip_vocabulary(merges)
+    write_tokenizer_of(folder, pad, clip_vocabulary(merges)[1])
+
+
+def write_tokenizer_of(folder: Path, pad: str, lines: list[str]) -> None:
+    """The same with merges of one's own."""
+    vocabulary = vocabulary_of(lines)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.json").write_text(json.dumps(vocabulary, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
     (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(lines) + "\n")

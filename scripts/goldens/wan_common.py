@@ -10,6 +10,7 @@ runs of blanks by one and splits by the blank, its Unigram has no byte fallback,
 
 import json
 import math
+import struct
 from collections import Counter
 from pathlib import Path
 
@@ -55,48 +56,62 @@ def text_pieces() -> list[tuple[str, float]]:
     return sorted(scored, key=lambda item: (-item[1], item[0]))
 
 
-def vocabulary() -> list[tuple[str, float, int]]:
-    """Pieces, scores and sentencepiece's kinds (1 text, 2 unknown, 3 control, 4 defined by users, 6 byte)."""
+def vocabulary(pieces: list[tuple[str, float]] | None = None) -> list[tuple[str, float, int]]:
+    """Pieces, scores and sentencepiece's kinds (1 text, 2 unknown, 3 control, 4 defined by users, 6 byte).
+
+    The `pieces` of text with their scores are those of the strings of tests where none are given.
+    """
     out = [(piece, 0.0, 2 if piece == "<unk>" else 3) for piece in SPECIALS]
     out += [(piece, 0.0, 4) for piece in USER_DEFINED]
     out += [(f"<0x{byte:02X}>", 0.0, 6) for byte in range(256)]
-    return out + [(piece, score, 1) for piece, score in text_pieces()]
+    return out + [(piece, score, 1) for piece, score in pieces or text_pieces()]
 
 
 def extra_ids() -> list[str]:
     return [f"<extra_id_{i}>" for i in range(EXTRA_IDS - 1, -1, -1)]
 
 
-def vocab_size() -> int:
+def vocab_size(pieces: list[tuple[str, float]] | None = None) -> int:
     """Rows of the embedding: more than tokens, as published (256,384 for 256,300)."""
-    return -(-(len(vocabulary()) + EXTRA_IDS) // 16) * 16 + 16
+    return -(-(len(vocabulary(pieces)) + EXTRA_IDS) // 16) * 16 + 16
 
 
-def spiece_model() -> bytes:
-    from sentencepiece import sentencepiece_model_pb2
-
-    proto = sentencepiece_model_pb2.ModelProto()
-    for piece, score, kind in vocabulary():
-        proto.pieces.add(piece=piece, score=score, type=kind)
-    proto.trainer_spec.model_type = 1
-    proto.trainer_spec.byte_fallback = True
-    proto.trainer_spec.vocab_size = len(proto.pieces)
-    proto.trainer_spec.pad_id, proto.trainer_spec.eos_id = 0, 1
-    proto.trainer_spec.bos_id, proto.trainer_spec.unk_id = 2, 3
-    proto.normalizer_spec.name = "identity"
-    proto.normalizer_spec.add_dummy_prefix = True
-    proto.normalizer_spec.remove_extra_whitespaces = True
-    proto.normalizer_spec.escape_whitespaces = True
-    return proto.SerializeToString(deterministic=True)
+def spiece_model(pieces: list[tuple[str, float]] | None = None) -> bytes:
+    """The fields of sentencepiece_model.proto that matter, by their numbers; protobuf itself is not needed."""
+    listed = vocabulary(pieces)
+    fields = ({1: piece.encode(), 2: score, 3: kind} for piece, score, kind in listed)
+    out = b"".join(field(1, b"".join(field(*item) for item in piece.items())) for piece in fields)
+    # Unigram, how many pieces, byte fallback, ids of <unk>, <s>, </s> and <pad>.
+    trainer = {3: 1, 4: len(listed), 35: 1, 40: 3, 41: 2, 42: 1, 43: 0}
+    out += field(2, b"".join(field(number, value) for number, value in trainer.items()))
+    # A blank before the text, runs of blanks made one, blanks shown.
+    return out + field(3, field(1, b"identity") + b"".join(field(number, 1) for number in (3, 4, 5)))
 
 
-def write_tokenizer(folder: Path) -> None:
-    pieces = [(piece, score) for piece, score, _ in vocabulary()] + [(piece, 0.0) for piece in extra_ids()]
+def field(number: int, value: bytes | float | int) -> bytes:
+    """One field of a protobuf message: bytes, a float of 32 bits, or a whole number."""
+    if isinstance(value, bytes):
+        return varint(number << 3 | 2) + varint(len(value)) + value
+    if isinstance(value, float):
+        return varint(number << 3 | 5) + struct.pack("<f", value)
+    return varint(number << 3) + varint(value)
+
+
+def varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    return bytes(out + bytearray([value]))
+
+
+def write_tokenizer(folder: Path, text: list[tuple[str, float]] | None = None) -> None:
+    pieces = [(piece, score) for piece, score, _ in vocabulary(text)] + [(piece, 0.0) for piece in extra_ids()]
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
     added = SPECIALS + extra_ids()
     ids = {piece: i for i, (piece, _) in enumerate(pieces)}
     blank = {"type": "Metaspace", "replacement": BLANK, "prepend_scheme": "always", "split": True}
-    text, end = {"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "</s>", "type_id": 0}}
+    first, end = {"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "</s>", "type_id": 0}}
     tokenizer = {
         "version": "1.0",
         "truncation": None,
@@ -109,8 +124,8 @@ def write_tokenizer(folder: Path) -> None:
         "pre_tokenizer": blank,
         "post_processor": {
             "type": "TemplateProcessing",
-            "single": [text, end],
-            "pair": [text, end, {"Sequence": {"id": "B", "type_id": 0}}, end],
+            "single": [first, end],
+            "pair": [first, end, {"Sequence": {"id": "B", "type_id": 0}}, end],
             "special_tokens": {"</s>": {"id": "</s>", "ids": [1], "tokens": ["</s>"]}},
         },
         "decoder": blank,
@@ -118,7 +133,7 @@ def write_tokenizer(folder: Path) -> None:
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer, ensure_ascii=False, separators=(",", ":")) + "\n")
-    (folder / "spiece.model").write_bytes(spiece_model())
+    (folder / "spiece.model").write_bytes(spiece_model(text))
     names = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
     extra = sorted(extra_ids())
     write_json(folder / "special_tokens_map.json", {"additional_special_tokens": extra} | names)

@@ -74,10 +74,15 @@ impl WanPipeline {
         };
         let mut conditional = condition(&embeds.prompt_embeds)?;
         let mut unconditional = embeds.negative_prompt_embeds.as_ref().map(condition).transpose()?;
+        let mut left = scheduler.timesteps().len().saturating_sub(start);
         let predict = |sample: &[f32], timestep: f32| -> Result<Vec<f32>> {
             let sample = Tensor::f32(&shape, sample.to_vec())?;
+            left = left.saturating_sub(1);
+            // The decoder needs the memory that the last prediction worked with.
+            transformer.release_after_runs(left == 0 && unconditional.is_none())?;
             let with_prompt = transformer.predict(&mut conditional, &sample, timestep)?.into_f32();
             let Some(unconditional) = &mut unconditional else { return Ok(with_prompt) };
+            transformer.release_after_runs(left == 0)?;
             let without = transformer.predict(unconditional, &sample, timestep)?.into_f32();
             Ok(classifier_free_guidance(&without, &with_prompt, request.guidance_scale))
         };

@@ -120,6 +120,15 @@ impl Transformer {
         Ok(self.step.run_bound(&mut conditioning.bound, &changed)?.remove(0))
     }
 
+    /// Whether predictions from now on give the device's memory back that they worked with
+    /// ([`Session::release_after_runs`]).
+    ///
+    /// # Errors
+    /// ONNX Runtime refuses.
+    pub fn release_after_runs(&mut self, release: bool) -> Result<()> {
+        Ok(self.step.release_after_runs(release)?)
+    }
+
     /// Shape of the latents.
     fn check(&self, inputs: &ConditioningInputs<'_>) -> Result<[usize; 5]> {
         let c = &self.config;

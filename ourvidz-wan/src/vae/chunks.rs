@@ -32,7 +32,9 @@ impl Pair {
         progress: &mut dyn FnMut(LoadProgress<'_>),
     ) -> Result<Pair> {
         let [first, next] = models;
-        let first = Session::load(first, options, cache, progress)?;
+        let mut first = Session::load(first, options, cache, progress)?;
+        // It runs once for a video; what it worked with would lie idle beside the other's runs.
+        first.release_after_runs(true)?;
         let next = Session::load(next, options, cache, progress)?;
         let count = next.inputs().filter(|name| name.starts_with("cache.")).count();
         let caches = (0..count).map(|i| (format!("next_cache.{i}"), format!("cache.{i}"))).collect();
@@ -41,7 +43,7 @@ impl Pair {
     }
 
     /// One chunk: the first frame of a video where `begins`, else what follows the chunk before. Keeps nothing where
-    /// it is the last.
+    /// it is the last, and gives back the device's memory: it is larger than the weights of all models but umT5.
     pub(super) fn run(&mut self, x: &Tensor, begins: bool, is_last: bool) -> Result<Tensor> {
         // Taken out first: frames of a run that fails must not meet another video.
         let kept = std::mem::take(&mut self.kept);
@@ -53,6 +55,7 @@ impl Pair {
         };
         let run =
             KeepingRun { inputs: &[(self.input, x)], kept: &kept, outputs: &[self.output], keep: &keep };
+        self.next.release_after_runs(is_last)?;
         let session = if begins { &mut self.first } else { &mut self.next };
         let (mut outputs, next) = session.run_keeping(run)?;
         self.kept = next;

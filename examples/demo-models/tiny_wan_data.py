@@ -1,0 +1,134 @@
+"""Clips of the demo world: pixels for the VAE, and a cache of latents with captions for the transformer.
+
+A module, not a command; torch 2.11.0.
+"""
+
+import random
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+import tiny_wan_text as text
+import tiny_wan_transformer as passes
+import tiny_wan_vae as whole
+import world
+
+CHUNK = 30_000_000  # Pixels drawn or encoded at once.
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Clips of one size: how many are kept, how many a step takes, and how often."""
+
+    height: int
+    width: int
+    frames: int
+    clips: int
+    batch: int
+    weight: float
+
+    @property
+    def name(self) -> str:
+        return f"{self.height}x{self.width}x{self.frames}"
+
+    @property
+    def latents(self) -> tuple[int, int, int]:
+        return (self.frames - 1) // 4 + 1, self.height // 8, self.width // 8
+
+
+VAE_BUCKETS = [
+    Bucket(256, 256, 17, 1200, 8, 0.60),
+    Bucket(256, 256, 1, 3000, 96, 0.12),
+    Bucket(480, 832, 17, 96, 2, 0.10),
+    Bucket(832, 480, 17, 96, 2, 0.10),
+    Bucket(256, 256, 81, 64, 2, 0.08),
+]
+BUCKETS = [
+    Bucket(256, 256, 17, 20000, 256, 0.47),
+    Bucket(480, 832, 17, 3500, 42, 0.12),
+    Bucket(832, 480, 17, 3500, 42, 0.12),
+    Bucket(256, 256, 1, 20000, 640, 0.08),
+    Bucket(480, 832, 1, 4000, 200, 0.03),
+    Bucket(832, 480, 1, 4000, 200, 0.03),
+    Bucket(256, 256, 81, 2500, 60, 0.10),
+    Bucket(480, 832, 81, 200, 10, 0.03),
+    Bucket(832, 480, 81, 200, 10, 0.02),
+]
+SMOKE_VAE_BUCKETS = [Bucket(64, 64, 5, 24, 4, 0.7), Bucket(64, 96, 1, 24, 8, 0.3)]
+SMOKE_BUCKETS = [Bucket(64, 64, 5, 48, 16, 0.6), Bucket(64, 96, 5, 24, 8, 0.2), Bucket(64, 64, 1, 48, 32, 0.2)]
+
+
+def draw(bucket: Bucket, count: int, rng: random.Random, device) -> tuple[list[world.Scene], torch.Tensor]:
+    """Scenes, and their clips [B, F, H, W, 3] in [-1, 1] with the 256 levels of a picture file."""
+    scenes = [text.draw_scene(rng, bucket.frames) for _ in range(count)]
+    video = world.render(world.tensors(scenes, device), bucket.frames, bucket.height, bucket.width)
+    video = video.permute(0, 1, 3, 4, 2).contiguous()
+    return scenes, video.add_(1).mul_(127.5).round_().div_(127.5).sub_(1)
+
+
+def at_once(bucket: Bucket) -> int:
+    return max(1, CHUNK // (bucket.frames * bucket.height * bucket.width))
+
+
+def pixels(bucket: Bucket, seed: int, device) -> torch.Tensor:
+    """All clips of a bucket in bytes [N, F, H, W, 3]."""
+    rng, out = random.Random(f"{seed} {bucket.name}"), []
+    for start in range(0, bucket.clips, at_once(bucket)):
+        video = draw(bucket, min(at_once(bucket), bucket.clips - start), rng, device)[1]
+        out.append(video.add_(1).mul_(127.5).round_().to(torch.uint8))
+    return torch.cat(out)
+
+
+class Cache:
+    """Latents as tokens [N, L, C * p * p] in half precision, normalized, and captions of every clip."""
+
+    def __init__(self, buckets: list[Bucket], z: int, patch: int, device):
+        self.buckets, self.device, self.patch = buckets, device, patch
+        self.filled = [0] * len(buckets)
+        self.latents, self.ids, self.lengths = [], [], []
+        for b in buckets:
+            frames, height, width = b.latents
+            length, width = frames * height * width // patch**2, z * patch**2
+            self.latents.append(torch.empty(b.clips, length, width, dtype=torch.float16, device=device))
+            many = text.PLAIN + text.RICH
+            self.ids.append(torch.empty(b.clips, many, text.LENGTH, dtype=torch.int16, device=device))
+            self.lengths.append(torch.empty(b.clips, many, dtype=torch.int16, device=device))
+
+    @torch.no_grad()
+    def fill(self, vae, tokenizer, seed: int, seconds: float, log) -> None:
+        """Encodes clips of all buckets alike until there are enough or the time is over; every bucket gets some."""
+        mean, std = (torch.tensor(v, device=self.device) for v in (vae.config.latents_mean, vae.config.latents_std))
+        rng, begun, told = random.Random(f"{seed} cache"), time.monotonic(), 0.0
+        while True:
+            share = [filled / b.clips for filled, b in zip(self.filled, self.buckets)]
+            n = min(range(len(share)), key=share.__getitem__)
+            spent = time.monotonic() - begun
+            if share[n] == 1 or (share[n] > 0 and spent > seconds):
+                break
+            bucket, start = self.buckets[n], self.filled[n]
+            count = min(at_once(bucket), bucket.clips - start)
+            scenes, video = draw(bucket, count, rng, self.device)
+            with torch.autocast(video.device.type, torch.bfloat16, enabled=video.is_cuda):
+                latents = whole.encode(vae, video)[0].float()
+            latents = ((latents - mean) / std).permute(0, 4, 1, 2, 3)
+            rows = slice(start, start + count)
+            self.latents[n][rows] = passes.tokens(latents, self.patch).half()
+            ids, lengths = tokenizer([caption for scene in scenes for caption in text.captions(scene, rng)])
+            self.ids[n][rows] = ids.view(count, -1, text.LENGTH).to(self.device, torch.int16)
+            self.lengths[n][rows] = lengths.view(count, -1).to(self.device, torch.int16)
+            self.filled[n] += count
+            if spent - told > 10:
+                told = spent
+                log(f"cache {spent:.0f} s, {100 * min(share):.0f} %")
+        log(f"cache {time.monotonic() - begun:.0f} s: {dict(zip((b.name for b in self.buckets), self.filled))}")
+
+    def save(self, path: Path) -> None:
+        rows = zip(self.latents, self.ids, self.lengths, self.filled)
+        torch.save([[part[:count].cpu() for part in parts] for *parts, count in rows], path)
+
+    def load(self, path: Path) -> None:
+        for n, (latents, ids, lengths) in enumerate(torch.load(path)):
+            self.filled[n] = len(latents)
+            self.latents[n], self.ids[n], self.lengths[n] = (t.to(self.device) for t in (latents, ids, lengths))

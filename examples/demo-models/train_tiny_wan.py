@@ -1,0 +1,333 @@
+"""Trains `tiny-wan`: a text-to-video model of WAN 2.1's kind that knows the world of world.py.
+
+    python train_tiny_wan.py --out DIR --work DIR --minutes-vae 5 --minutes-cache 2 --minutes 12 --device cuda
+
+Made with torch 2.11.0, diffusers 0.42.1, transformers 5.17.0, tokenizers 0.23. Phases: the tokenizer, the VAE, a cache
+of latents, then the text encoder and the transformer together by flow matching; DIR/tiny-wan is a folder as diffusers
+has it, in fp16. Minutes are of training, whatever the number of starts: every minute the state goes to
+--work, from where the next start goes on. --session-minutes ends a start early, with a state and a folder saved.
+"""
+
+import argparse
+import math
+import random
+import sys
+import time
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKLWan, WanTransformer3DModel
+from transformers import UMT5Config, UMT5EncoderModel
+
+import tiny_wan_data as data
+import tiny_wan_save as saving
+import tiny_wan_text as text
+import tiny_wan_transformer as passes
+import tiny_wan_vae as whole
+
+Z, PATCH = 6, 4
+VAE = {"base_dim": 8, "z_dim": Z, "dim_mult": [1, 2, 3, 3], "num_res_blocks": 1}
+TRANSFORMER = {
+    # A patch has 6 * 4 * 4 = 96 numbers: fewer than the width of 160, or the noise of a patch could not be told.
+    "patch_size": (1, PATCH, PATCH),
+    "num_attention_heads": 5,
+    "attention_head_dim": 32,
+    "in_channels": Z,
+    "out_channels": Z,
+    "text_dim": 64,
+    "freq_dim": 64,
+    "ffn_dim": 320,
+    "num_layers": 6,
+}
+TEXT_ENCODER = {"d_model": 64, "d_kv": 16, "num_heads": 4, "num_layers": 2, "d_ff": 128}
+SHIFT = 4.0  # Of the noise levels trained; a run's own may be 3 to 5.
+EMPTY, NEGATIVE = 0.10, 0.05  # Shares of captions replaced, for guidance.
+NOISE = 0.15  # What is added to latents at least when the VAE learns to decode them.
+KL = 1.5e-4
+
+
+class Budget:
+    """Time spent in a phase over all starts, and what falls due by it."""
+
+    def __init__(self, name: str, minutes: float, args, spent: float):
+        self.name, self.seconds, self.args, self.before = name, 60 * minutes, args, spent
+        self.begun = self.saved = self.told = time.monotonic()
+        self.steps = 0
+        self.losses: dict[str, list] = {}
+
+    @property
+    def spent(self) -> float:
+        return self.before + time.monotonic() - self.begun
+
+    def rate(self, warm_up: float) -> float:
+        """Factor of the learning rate: up over a share of the time, then down a cosine to 0.01."""
+        part = min(self.spent / self.seconds, 1)
+        return max(1e-3, min(part / warm_up, 0.01 + 0.99 * (0.5 + 0.5 * math.cos(math.pi * part))))
+
+    def note(self, name: str, loss: torch.Tensor) -> None:
+        """Keeps a loss without waiting for the device, and prints now and then."""
+        kept = self.losses.setdefault(name, [torch.zeros((), device=loss.device), 0])
+        kept[0] += loss.detach()
+        kept[1] += 1
+        self.steps += 1
+        passed = time.monotonic() - self.told
+        if passed > 10:
+            means = ", ".join(f"{name} {(total / n).item():.4f}" for name, (total, n) in sorted(self.losses.items()))
+            passed = time.monotonic() - self.told  # Reading the losses waited for the device.
+            steps = sum(n for _, n in self.losses.values())
+            log(f"{self.name} {self.spent:.0f}/{self.seconds:.0f} s, {steps / passed:.1f} steps/s: {means}")
+            self.told, self.losses = time.monotonic(), {}
+
+    def due(self) -> bool:
+        if time.monotonic() - self.saved < 60:
+            return False
+        self.saved = time.monotonic()
+        return True
+
+    @property
+    def over(self) -> bool:
+        return self.spent >= self.seconds
+
+
+def log(line: str) -> None:
+    print(f"[{time.monotonic() - STARTED:6.1f}] {line}", flush=True)
+
+
+def session_over(args) -> bool:
+    return time.monotonic() - STARTED > 60 * args.session_minutes
+
+
+def keep(path: Path, state: dict) -> None:
+    part = path.with_suffix(".part")
+    torch.save(state, part)
+    part.replace(path)
+
+
+def train_vae(args, vae: AutoencoderKLWan, buckets, device) -> None:
+    vae.to(device)
+    path = args.work / "vae.pt"
+    state = torch.load(path, map_location=device) if path.exists() else {"spent": 0.0, "steps": 0}
+    if "vae" in state:
+        vae.load_state_dict(state["vae"])
+    if "mean" in state:
+        vae.register_to_config(latents_mean=state["mean"], latents_std=state["std"])
+        vae.requires_grad_(False).eval()
+        return
+    optimizer = torch.optim.AdamW(vae.parameters(), lr=args.lr_vae, betas=(0.9, 0.99), weight_decay=0.0,
+                                  fused=device.type == "cuda")
+    if "optimizer" in state:
+        optimizer.load_state_dict(state["optimizer"])
+    pools = [data.pixels(b, args.seed, device) for b in buckets]
+    log("VAE: clips drawn")
+    generator = torch.Generator(device).manual_seed(args.seed + state["steps"])
+    choice = random.Random(args.seed + state["steps"])
+    budget = Budget("VAE", args.minutes_vae, args, state["spent"])
+    while not budget.over:
+        (n,) = choice.choices(range(len(buckets)), [b.weight for b in buckets])
+        rows = torch.randint(len(pools[n]), (buckets[n].batch,), generator=generator, device=device)
+        video = pools[n][rows]
+        flips = [axis for axis in (2, 3) if choice.random() < 0.5]
+        video = (video.flip(flips) if flips else video).float() / 127.5 - 1
+        loss = vae_loss(vae, video, generator)
+        step(optimizer, list(vae.parameters()), loss, args.lr_vae * budget.rate(0.03))
+        budget.note(buckets[n].name, loss)
+        if budget.due() or session_over(args):
+            state = {"vae": vae.state_dict(), "optimizer": optimizer.state_dict(), "spent": budget.spent,
+                     "steps": state["steps"] + budget.steps}
+            keep(path, state)
+            if session_over(args):
+                log("the session is over; start again to go on with the VAE")
+                sys.exit(0)
+    vae.requires_grad_(False).eval()
+    mean, std = statistics(vae, pools)
+    vae.register_to_config(latents_mean=mean, latents_std=std)
+    log(f"VAE: means {mean}, deviations {std}")
+    del pools
+    log("VAE on new clips: " + saving.vae_quality(vae, buckets, args.seed, device))
+    keep(path, {"vae": vae.state_dict(), "mean": mean, "std": std})
+
+
+def vae_loss(vae, video: torch.Tensor, generator) -> torch.Tensor:
+    with torch.autocast(video.device.type, torch.bfloat16, enabled=video.is_cuda):
+        mean, logvar = whole.encode(vae, video)
+        mean, logvar = mean.float(), logvar.float().clamp(-12, 4)
+        noise = torch.randn(mean.shape, generator=generator, device=mean.device)
+        out = whole.decode(vae, mean + ((0.5 * logvar).exp() + NOISE) * noise).float()
+    off = out - video
+    edges = off.diff(dim=2).abs().mean() + off.diff(dim=3).abs().mean()
+    kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
+    return off.abs().mean() + 0.5 * edges + 2.0 * off.square().mean() + KL * kl
+
+
+@torch.no_grad()
+def statistics(vae, pools) -> tuple[list[float], list[float]]:
+    """Mean and deviation of each channel of latents, every pool the same weight."""
+    means, squares = [], []
+    for pool in pools:
+        for video in pool[:64].split(4):
+            latents = whole.encode(vae, video.float() / 127.5 - 1)[0].flatten(0, 3).double()
+            means.append(latents.mean(0))
+            squares.append(latents.square().mean(0))
+    mean, square = torch.stack(means).mean(0), torch.stack(squares).mean(0)
+    std = (square - mean.square()).sqrt()
+    std = std.clamp(min=0.05 * std.max().item())  # A channel that says nothing stays small.
+    return [round(v, 4) for v in mean.tolist()], [round(v, 4) for v in std.tolist()]
+
+
+def step(optimizer, parameters, loss: torch.Tensor, rate: float) -> None:
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(parameters, 1.0, foreach=True)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+
+
+def count(model) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+def models(args, folder: Path):
+    """Text encoder, transformer and VAE as they begin, on the CPU."""
+    torch.manual_seed(args.seed)
+    vae = AutoencoderKLWan(**VAE, latents_mean=[0.0] * Z, latents_std=[1.0] * Z)
+    vae.quant_conv.bias.data[Z:] = -5.0  # It begins with little noise of its own.
+    log(f"VAE: {count(vae)} parameters, passes agree to {whole.check(vae):.1e}")
+    rows = saving.embedding_rows(folder)
+    config = UMT5Config(vocab_size=rows, feed_forward_proj="gated-gelu", is_encoder_decoder=True, dropout_rate=0.0,
+                        tokenizer_class="T5Tokenizer", **TEXT_ENCODER)
+    encoder, transformer = UMT5EncoderModel(config), WanTransformer3DModel(**TRANSFORMER)
+    passes.initialize(transformer)
+    log(f"text encoder: {count(encoder)} parameters, transformer: {count(transformer)}, passes agree to "
+        f"{passes.check(transformer):.1e}")
+    return encoder, transformer, vae
+
+
+def train_transformer(args, encoder, transformer, cache, tokenizer, device) -> None:
+    encoder.to(device).train()
+    transformer.to(device).train()
+    parameters = [*encoder.parameters(), *transformer.parameters()]
+    matrices = [p for p in parameters if p.ndim > 1]
+    groups = [{"params": matrices, "weight_decay": 0.01},
+              {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=args.lr, betas=(0.9, 0.98), fused=device.type == "cuda")
+    average = [p.detach().clone() for p in parameters]
+    path = args.work / "transformer.pt"
+    state = torch.load(path, map_location=device) if path.exists() else {"spent": 0.0, "steps": 0}
+    if "average" in state:
+        encoder.load_state_dict(state["encoder"])
+        transformer.load_state_dict(state["transformer"])
+        optimizer.load_state_dict(state["optimizer"])
+        average = state["average"]
+    generator = torch.Generator(device).manual_seed(args.seed + state["steps"])
+    choice = random.Random(args.seed + state["steps"])
+    # Of a bucket that the cache had no time for, nothing is taken.
+    weights = [b.weight if filled else 0.0 for b, filled in zip(cache.buckets, cache.filled)]
+    ropes = [passes.rotary(transformer, *b.latents, device) for b in cache.buckets]
+    replaced = [(row[None].to(device), length.to(device)) for row, length in zip(*tokenizer(["", text.NEGATIVE]))]
+    before, budget = state["steps"], Budget("transformer", args.minutes, args, state["spent"])
+    while not budget.over:
+        (n,) = choice.choices(range(len(cache.buckets)), weights)
+        batch = draw_batch(cache, n, replaced, generator)
+        loss = flow_loss(encoder, transformer, *batch, ropes[n], generator)
+        step(optimizer, parameters, loss, args.lr * budget.rate(0.04))
+        steps = before + budget.steps
+        torch._foreach_lerp_(average, [p.detach() for p in parameters], 1 - min(0.9995, (1 + steps) / (10 + steps)))
+        budget.note(cache.buckets[n].name, loss)
+        if budget.due() or session_over(args):
+            keep(path, {"encoder": encoder.state_dict(), "transformer": transformer.state_dict(),
+                        "optimizer": optimizer.state_dict(), "average": average, "spent": budget.spent,
+                        "steps": before + budget.steps})
+            if session_over(args):
+                break
+    for parameter, value in zip(parameters, average):
+        parameter.data.copy_(value)
+    log(f"transformer: {before + budget.steps} steps, {'over' if budget.over else 'start again to go on'}")
+    encoder.eval(), transformer.eval()
+
+
+def draw_batch(cache, n: int, replaced, generator):
+    """Latents as tokens, ids of one caption each, and lengths."""
+    draw = lambda high, size: torch.randint(high, size, generator=generator, device=cache.device)
+    size = (cache.buckets[n].batch,)
+    rows = draw(cache.filled[n], size)
+    caption = draw(text.PLAIN + text.RICH, size)
+    latents, ids, lengths = cache.latents[n][rows], cache.ids[n][rows, caption], cache.lengths[n][rows, caption]
+    ids, lengths = ids.long(), lengths.long()
+    chance = torch.rand(size, generator=generator, device=cache.device)
+    for (row, length), (low, high) in zip(replaced, ((0, EMPTY), (EMPTY, EMPTY + NEGATIVE))):
+        hit = (chance >= low) & (chance < high)
+        ids, lengths = torch.where(hit[:, None], row, ids), torch.where(hit, length, lengths)
+    return latents.float(), ids, lengths
+
+
+def flow_loss(encoder, transformer, latents, ids, lengths, rope, generator) -> torch.Tensor:
+    many, device = len(latents), latents.device
+    normal = torch.randn(many, generator=generator, device=device)
+    even = torch.rand(many, generator=generator, device=device)
+    middle = torch.rand(many, generator=generator, device=device) < 0.7
+    sigma = torch.where(middle, torch.sigmoid(1.2 * normal), even)
+    sigma = SHIFT * sigma / (1 + (SHIFT - 1) * sigma)
+    noise = torch.randn(latents.shape, generator=generator, device=device)
+    level = sigma[:, None, None]
+    noisy = (1 - level) * latents + level * noise
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        mask = torch.arange(text.LENGTH, device=device) < lengths[:, None]
+        embeds = encoder(ids, mask.long()).last_hidden_state * mask[..., None]
+        bias = passes.padding_bias(lengths, text.LENGTH)
+        velocity = passes.forward(transformer, noisy, 1000 * sigma, embeds, bias, rope)
+    return F.mse_loss(velocity.float(), noise - latents)
+
+
+def arguments():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--out", type=Path, required=True, help="tiny-wan is made in here")
+    parser.add_argument("--work", type=Path, required=True, help="states and the cache, kept between starts")
+    parser.add_argument("--minutes-vae", type=float, default=5)
+    parser.add_argument("--minutes-cache", type=float, default=2)
+    parser.add_argument("--minutes", type=float, default=12)
+    parser.add_argument("--session-minutes", type=float, default=math.inf, help="end this start after so many")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--lr-vae", type=float, default=1.5e-3)
+    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--compile", nargs="?", const="inductor", metavar="BACKEND", help="torch.compile parts")
+    parser.add_argument("--smoke", action="store_true", help="tiny clips and few, to try the script")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = arguments()
+    device = torch.device(args.device)
+    args.work.mkdir(parents=True, exist_ok=True)
+    folder = args.out / "tiny-wan"
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    torch.manual_seed(args.seed)
+    pieces = text.pieces(args.seed, 500 if args.smoke else 5000)
+    saving.write_tokenizer(folder, pieces)
+    log("tokenizer: " + text.check_tokenizer(folder / "tokenizer", args.seed))
+    tokenizer = text.Tokenizer(folder / "tokenizer")
+    encoder, transformer, vae = models(args, folder)
+    # What cannot be saved shows before training, not after.
+    log("a rehearsal of saving: " + saving.save(args.work / "rehearsal", pieces, encoder, transformer, vae))
+    if args.compile:
+        whole.compile_parts(args.compile)
+        passes.compile_parts(args.compile)
+    train_vae(args, vae, data.SMOKE_VAE_BUCKETS if args.smoke else data.VAE_BUCKETS, device)
+    cache = data.Cache(data.SMOKE_BUCKETS if args.smoke else data.BUCKETS, Z, PATCH, device)
+    stored = args.work / "cache.pt"
+    if stored.exists():
+        cache.load(stored)
+        log("cache read")
+    else:
+        cache.fill(vae, tokenizer, args.seed, 60 * args.minutes_cache, log)
+        cache.save(stored)
+        log("cache saved")
+    train_transformer(args, encoder, transformer, cache, tokenizer, device)
+    log("saved: " + saving.save(folder, pieces, encoder, transformer, vae))
+
+
+if __name__ == "__main__":
+    STARTED = time.monotonic()
+    main()

@@ -1,0 +1,126 @@
+"""What the training scripts share: a budget of wall-clock time, checkpoints, averaged weights, steps as CUDA graphs.
+
+A module, not a command; torch 2.11.0.
+"""
+
+import math
+import time
+from pathlib import Path
+
+import torch
+
+
+class Budget:
+    """A phase of `minutes`; what a run before this one spent is counted."""
+
+    def __init__(self, minutes: float, spent: float = 0.0):
+        self.seconds, self.before, self.start = 60 * minutes, spent, time.monotonic()
+
+    def spent(self) -> float:
+        return self.before + time.monotonic() - self.start
+
+    def share(self) -> float:
+        """From 0 at the start to 1 at the end."""
+        return min(1.0, self.spent() / max(self.seconds, 1e-9))
+
+
+def learning_rate(top: float, share: float) -> float:
+    """Rises over the first 3 % of the time, then falls along a cosine."""
+    return top * min(1.0, share / 0.03 + 0.02) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share)))
+
+
+class Phase:
+    """Trains the parameters of `modules` by the losses of `losses[bucket]()` until the time is over.
+
+    Each bucket is one shape of batch; `weights` says how often it is drawn. On CUDA a step of a bucket is recorded once
+    and replayed. `averages` are copies of `modules` with averaged weights.
+    """
+
+    def __init__(self, modules, averages, losses, weights, top: float, minutes: float, file: Path, device: str):
+        self.modules, self.averages, self.losses, self.weights = modules, averages, losses, weights
+        self.file, self.device, self.top = file, device, torch.tensor(top)
+        self.parameters = [p for m in modules for p in m.parameters() if p.requires_grad]
+        self.copies = [p for m in averages for p in m.parameters()]
+        self.originals = [p for m in modules for p in m.parameters()]
+        cuda = device.startswith("cuda")
+        rate = torch.tensor(0.0, device=device) if cuda else 0.0
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, lr=rate, betas=(0.9, 0.99), weight_decay=0.01, fused=cuda, capturable=cuda
+        )
+        self.decay = torch.tensor(0.0, device=device)
+        self.graphs, self.outputs, self.steps = {}, {}, 0
+        spent = 0.0
+        if file.exists():
+            state = torch.load(file, map_location=device, weights_only=True)
+            spent, self.steps = state["spent"], state["steps"]
+            for module, saved in zip([*modules, *averages], state["modules"]):
+                module.load_state_dict(saved)
+            self.optimizer.load_state_dict(state["optimizer"])
+            if cuda:
+                self.optimizer.param_groups[0]["lr"] = rate
+        self.budget = Budget(minutes, spent)
+
+    def run(self, name: str) -> None:
+        told = saved = time.monotonic()
+        first, generator = self.steps, torch.Generator().manual_seed(self.steps)
+        start = time.monotonic()
+        while self.budget.share() < 1.0:
+            bucket = int(torch.multinomial(torch.tensor(self.weights), 1, generator=generator))
+            rate = learning_rate(float(self.top), self.budget.share())
+            group = self.optimizer.param_groups[0]
+            if self.device.startswith("cuda"):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+            self.decay.fill_(min(0.9995, (1 + self.steps) / (10 + self.steps)))
+            loss = self.step(bucket)
+            self.steps += 1
+            now = time.monotonic()
+            if now - told > 10:
+                told, per = now, (now - start) / (self.steps - first)
+                text = f"{name}: {100 * self.budget.share():.0f} %, step {self.steps}, {1e3 * per:.1f} ms a step"
+                print(f"{text}, bucket {bucket}, loss {float(loss):.5f}, rate {rate:.2e}", flush=True)
+            if now - saved > 60:
+                saved = now
+                self.save()
+        self.save()
+
+    def step(self, bucket: int) -> torch.Tensor:
+        if not self.device.startswith("cuda"):
+            return self.plain_step(bucket)
+        if bucket not in self.graphs:
+            side = torch.cuda.Stream()
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                for _ in range(3):
+                    self.plain_step(bucket)
+            torch.cuda.current_stream().wait_stream(side)
+            self.graphs[bucket] = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self.graphs[bucket]):
+                self.outputs[bucket] = self.plain_step(bucket)
+        self.graphs[bucket].replay()
+        return self.outputs[bucket]
+
+    def plain_step(self, bucket: int) -> torch.Tensor:
+        self.optimizer.zero_grad(set_to_none=True)
+        kind = "cuda" if self.device.startswith("cuda") else "cpu"
+        with torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda", cache_enabled=False):
+            loss = self.losses[bucket]()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0, foreach=True)
+        self.optimizer.step()
+        with torch.no_grad():
+            torch._foreach_mul_(self.copies, self.decay)
+            torch._foreach_add_(self.copies, torch._foreach_mul(self.originals, 1 - self.decay))
+        return loss.detach()
+
+    def save(self) -> None:
+        state = {
+            "spent": self.budget.spent(),
+            "steps": self.steps,
+            "modules": [m.state_dict() for m in [*self.modules, *self.averages]],
+            "optimizer": self.optimizer.state_dict(),
+        }
+        part = self.file.with_suffix(".part")
+        torch.save(state, part)
+        part.replace(self.file)
