@@ -6,9 +6,6 @@ SHELL := /bin/bash
 CARGO ?= cargo
 OURVIDZ = $(CARGO) run --quiet --release --locked -p ourvidz-bin --
 
-DEMO_JOB = examples/jobs/sdxl_image_fast.json
-DEMO_DIR = demo-output
-
 .PHONY: help packages setup setup-gpu setup-for-tests demo test fmt clippy unit doc deny check-arrows
 
 help: ## Show this list
@@ -23,9 +20,8 @@ setup: packages ## Fetch ONNX Runtime's CPU library
 setup-gpu: packages ## Fetch ONNX Runtime for CUDA 13 and the NVIDIA libraries it needs
 	$(OURVIDZ) setup --cuda
 
-demo: setup ## Run one bundled image job; prints where the picture is
-	$(OURVIDZ) run-job $(DEMO_JOB) --data-dir $(DEMO_DIR)
-	@echo "The picture:"; find "$$PWD/$(DEMO_DIR)" -name '*.png' -printf '%T@ %p\n' | sort -n | tail -n 1 | cut -d' ' -f2-
+demo: setup ## Make pictures, a clip and an enhanced prompt with the demo models; prints where they are
+	$(OURVIDZ) demo --out demo-output
 
 test: fmt clippy setup-for-tests unit doc deny check-arrows ## Run every check
 

@@ -1,6 +1,8 @@
 //! Images from a prompt, one PNG each.
 //!
 //! `cargo run --release --example text_to_image -- models/stable-diffusion-xl-base-1.0 "a red fox in snow" cuda:0`
+//!
+//! `ourvidz-bin/models/tiny-sdxl` is a small model that draws shapes: "a large blue star on grey".
 
 use std::ops::ControlFlow;
 
@@ -14,7 +16,10 @@ fn main() -> Result<()> {
     let device: Device = arguments.next().as_deref().unwrap_or("cpu").parse()?;
 
     let mut sdxl = SdxlPipeline::builder(model).device(device).load()?;
+    let (width, height) = sdxl.default_size();
     let request = TextToImage {
+        width,
+        height,
         negative_prompt: Some("blurry, low quality".into()),
         num_images: 2,
         seed: Some(42),

@@ -1,7 +1,8 @@
 //! A video from a prompt: `cargo run --release --example text_to_video -- MODEL [DEVICE] [PROMPT]`
 //!
-//! MODEL is a checkpoint of Wan 2.1 (`tests/golden/wan/t2v_f32` is a tiny one of random numbers). Frames are written as
-//! PNG; with `--features ourvidz-wan/video` there is `Video::save`, which writes an MP4.
+//! MODEL is a checkpoint of Wan 2.1; `ourvidz-bin/models/tiny-wan` is a small one that draws moving shapes, "a blue star
+//! turning on grey". Frames are written as PNG; with `--features ourvidz-wan/video` there is `Video::save`, which writes
+//! an MP4.
 
 use std::ops::ControlFlow;
 
@@ -17,7 +18,7 @@ fn main() -> Result<()> {
     let mut wan = WanPipeline::builder(model).device(device).load()?;
     let request = match device {
         // The processor takes minutes for a step of the model's own size.
-        Device::Cpu => TextToVideo { width: 128, height: 64, num_frames: 9, ..TextToVideo::new(prompt) },
+        Device::Cpu => TextToVideo { width: 256, height: 256, num_frames: 17, ..TextToVideo::new(prompt) },
         _ => TextToVideo::new(prompt),
     };
     let request = TextToVideo { num_inference_steps: 20, seed: Some(42), ..request };

@@ -3,20 +3,15 @@ use ourvidz_sdxl::{Error, SdxlPipeline};
 
 use crate::cli::ModelOptions;
 use crate::config::env_vars;
+use crate::demo_model::DemoModel;
 use crate::failure::Failure;
 use crate::progress::Progress;
-use crate::{demo_model, output};
 
-/// Loads the checkpoint asked for, else the bundled one, saying so.
+/// Loads the checkpoint asked for, else the demo model, saying so.
 pub(crate) fn load(options: &ModelOptions, progress: &mut Progress) -> Result<SdxlPipeline, Failure> {
     let path = match options.path(env_vars::SDXL_MODEL)? {
         Some(path) => path,
-        None => {
-            output::error(
-                "no model is configured: using the bundled demo checkpoint (random weights, abstract pictures)",
-            );
-            demo_model::tiny_sdxl()?
-        }
+        None => DemoModel::Sdxl.folder()?,
     };
     let mut builder = SdxlPipeline::builder(path).device(options.device);
     if let Some(precision) = options.precision {

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::cli::QwenModelOptions;
 use crate::config::env_vars::{self, Environment};
+use crate::demo_model::DemoModel;
 use crate::failure::Failure;
 use crate::progress::Progress;
 
@@ -16,7 +17,7 @@ pub(crate) fn qwen_path(options: &QwenModelOptions, base: bool) -> Result<Option
     }
     let environment = Environment::read();
     let (flag, path) = match (&options.model, environment.first(&names)) {
-        (Some(path), _) => ("--model", path.clone()),
+        (Some(path), _) => (options.flag, path.clone()),
         (None, Some((name, path))) => (name, PathBuf::from(path)),
         (None, None) => return Ok(None),
     };
@@ -26,7 +27,7 @@ pub(crate) fn qwen_path(options: &QwenModelOptions, base: bool) -> Result<Option
     Ok(Some(path))
 }
 
-/// Loads the language model asked for; there is no bundled one. `base` prefers `QWEN_BASE_PATH`.
+/// Loads the language model asked for. `base` prefers `QWEN_BASE_PATH`.
 pub(crate) fn load_qwen(
     options: &QwenModelOptions,
     base: bool,
@@ -37,6 +38,26 @@ pub(crate) fn load_qwen(
         let fault = format!("--model or one of {names} must name a folder of Qwen");
         return Err(Failure::arguments(anyhow::anyhow!(fault)));
     };
+    load_folder(path, options, progress)
+}
+
+/// Loads the language model asked for, else the demo model, which can do nothing but enhance prompts, saying so.
+pub(crate) fn load_enhancer(
+    options: &QwenModelOptions,
+    progress: &mut Progress,
+) -> Result<QwenPipeline, Failure> {
+    let path = match qwen_path(options, false)? {
+        Some(path) => path,
+        None => DemoModel::Qwen.folder()?,
+    };
+    load_folder(path, options, progress)
+}
+
+fn load_folder(
+    path: PathBuf,
+    options: &QwenModelOptions,
+    progress: &mut Progress,
+) -> Result<QwenPipeline, Failure> {
     let mut builder = QwenPipeline::builder(path).device(options.device);
     if let Some(precision) = options.precision {
         builder = builder.precision(precision);

@@ -3,21 +3,16 @@ use ourvidz_wan::{Error, WanPipeline};
 
 use crate::cli::WanModelOptions;
 use crate::config::env_vars;
+use crate::demo_model::DemoModel;
 use crate::failure::Failure;
 use crate::progress::Progress;
-use crate::{demo_model, output};
 
-/// Loads the WAN checkpoint asked for, else the bundled one, saying so.
+/// Loads the WAN checkpoint asked for, else the demo model, saying so.
 pub(crate) fn load_wan(options: &WanModelOptions, progress: &mut Progress) -> Result<WanPipeline, Failure> {
     let (model, wan) = (&options.model, &options.wan);
     let path = match model.path(env_vars::WAN_MODEL)? {
         Some(path) => path,
-        None => {
-            output::error(
-                "no model is configured: using the bundled demo checkpoint (random weights, abstract frames)",
-            );
-            demo_model::tiny_wan()?
-        }
+        None => DemoModel::Wan.folder()?,
     };
     let mut builder = WanPipeline::builder(path).device(model.device).low_memory(wan.low_memory);
     if let Some(precision) = model.precision {

@@ -4,6 +4,8 @@
 mod cli;
 mod commands;
 mod config;
+#[cfg(feature = "demo-models")]
+mod demo;
 mod demo_model;
 mod failure;
 mod job_failures;
@@ -46,6 +48,8 @@ fn main() -> ExitCode {
         Command::Complete(options) => commands::complete(&options, cli.json),
         Command::Embed(options) => commands::embed(&options, cli.json),
         Command::RunJob(options) => commands::run_job(&options),
+        #[cfg(feature = "demo-models")]
+        Command::Demo(options) => demo::demo(&options, cli.json),
         Command::Submit(options) => service::submit(&options, cli.json),
         Command::Worker(arguments) => service::worker(&arguments, cli.json),
         Command::Queue(arguments) => service::queue(&arguments, cli.json),

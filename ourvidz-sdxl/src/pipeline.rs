@@ -175,6 +175,14 @@ impl SdxlPipeline {
         Ok(Tensor::f32(&shape, pictures)?)
     }
 
+    /// Width and height in pixels that the model was trained on, e.g. 1024 and 1024: `sample_size` of the UNet times the
+    /// VAE's factor, the default of diffusers' pipelines.
+    pub fn default_size(&self) -> (usize, usize) {
+        let (rows, columns) = self.unet_config.default_latents();
+        let factor = self.vae_config.factor();
+        (columns * factor, rows * factor)
+    }
+
     /// Where the models run.
     pub fn device(&self) -> Device {
         self.device

@@ -47,6 +47,9 @@ pub(crate) enum Command {
     Embed(EmbedOptions),
     /// Run one job from a file: generate, store, print the callback's body
     RunJob(RunJobOptions),
+    /// Make pictures, a clip and an enhanced prompt with the demo models, by the way that jobs go
+    #[cfg(feature = "demo-models")]
+    Demo(DemoOptions),
     /// Put a job into its queue
     Submit(SubmitOptions),
     /// Work on queued jobs until told to stop
@@ -127,12 +130,12 @@ pub(crate) struct ImageOptions {
     /// How strongly the prompt steers; 1 or less runs without guidance
     #[arg(long, default_value_t = 7.5, allow_negative_numbers = true)]
     pub(crate) guidance_scale: f32,
-    /// Pixels, a multiple of 8
-    #[arg(long, default_value_t = 1024, allow_negative_numbers = true)]
-    pub(crate) width: usize,
-    /// Pixels, a multiple of 8
-    #[arg(long, default_value_t = 1024, allow_negative_numbers = true)]
-    pub(crate) height: usize,
+    /// Pixels, a multiple of 8 [default: the model's own size, 1024 for SDXL]
+    #[arg(long, allow_negative_numbers = true)]
+    pub(crate) width: Option<usize>,
+    /// Pixels, a multiple of 8 [default: the model's own size, 1024 for SDXL]
+    #[arg(long, allow_negative_numbers = true)]
+    pub(crate) height: Option<usize>,
     /// Images in one run, 1 to 6
     #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
     pub(crate) num_images: usize,
@@ -169,6 +172,15 @@ pub(crate) struct RunJobOptions {
     /// Whose random numbers a seed stands for: torch-cuda or torch-cpu
     #[arg(long, default_value = "torch-cuda")]
     pub(crate) rng: NoiseSource,
+}
+
+/// Queue, storage and callbacks of the demo are its own, whatever the environment says.
+#[cfg(feature = "demo-models")]
+#[derive(Debug, Args)]
+pub(crate) struct DemoOptions {
+    /// Where its queue and files are kept
+    #[arg(short, long, default_value = "demo-output", value_name = "DIR")]
+    pub(crate) out: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -10,6 +10,9 @@ pub(crate) struct QwenModelOptions {
     /// Folder of Qwen 2, 2.5 or 3 [default: OURVIDZ_QWEN_MODEL, then QWEN_INSTRUCT_PATH and QWEN_BASE_PATH]
     #[arg(long, value_name = "DIR")]
     pub(crate) model: Option<PathBuf>,
+    /// What the user calls the flag above.
+    #[arg(skip = "--model")]
+    pub(crate) flag: &'static str,
     /// cpu, cuda:N or tensorrt:N
     #[arg(long, env = "OURVIDZ_DEVICE", default_value = "cpu")]
     pub(crate) device: Device,

@@ -39,7 +39,7 @@ pub(crate) struct WanOptions {
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct EnhancerOptions {
     /// Folder of Qwen for enhanced jobs [default: OURVIDZ_QWEN_MODEL, then QWEN_INSTRUCT_PATH and QWEN_BASE_PATH;
-    /// without any, prompts stay as they are]
+    /// without any, prompts stay as they are, but for the demo model's, which the demo language model rewrites]
     #[arg(long, value_name = "DIR")]
     pub(crate) qwen_model: Option<PathBuf>,
     /// Its weights: fp32, fp16, bf16 or int4 [default: fp32 on cpu, bf16 on CUDA]
@@ -52,6 +52,7 @@ impl EnhancerOptions {
     pub(crate) fn on(&self, model: &ModelOptions) -> QwenModelOptions {
         QwenModelOptions {
             model: self.qwen_model.clone(),
+            flag: "--qwen-model",
             device: model.device,
             precision: None,
             weights: self.qwen_weights,
@@ -75,7 +76,7 @@ pub(crate) struct VideoOptions {
     /// t2v-1.3B, t2v-14B, t2i-14B, vace-1.3B or vace-14B: checked against the checkpoint; t2i makes one frame
     #[arg(long)]
     pub(crate) task: Option<String>,
-    /// Pixels, WIDTH*HEIGHT or WIDTHxHEIGHT, multiples of 16 [default: 832*480; 128*128 with the demo model]
+    /// Pixels, WIDTH*HEIGHT or WIDTHxHEIGHT, multiples of 16 [default: 832*480; 256*256 with the demo model]
     #[arg(long)]
     pub(crate) size: Option<String>,
     /// Frames, 4n + 1; another number is rounded down [default: 81; 1 for t2i; 17 with the demo model]

@@ -3,7 +3,7 @@ use serde_json::json;
 
 use crate::cli::{EnhanceOptions, Style};
 use crate::failure::Failure;
-use crate::load_qwen::load_qwen;
+use crate::load_qwen::{load_enhancer, load_qwen};
 use crate::output;
 use crate::progress::{Lap, Progress};
 
@@ -23,7 +23,11 @@ pub(crate) fn enhance(options: &EnhanceOptions, json: bool) -> Result<(), Failur
     };
     request.validate()?;
     let (mut progress, mut lap) = (Progress::new(), Lap::start());
-    let mut qwen = load_qwen(&options.model, options.style == Some(Style::Base), &mut progress)?;
+    // The demo model answers; it does not continue a text.
+    let mut qwen = match options.style {
+        Some(Style::Base) => load_qwen(&options.model, true, &mut progress)?,
+        _ => load_enhancer(&options.model, &mut progress)?,
+    };
     let loading = lap.next();
     let enhanced = qwen.enhance_prompt(&request)?;
     let Enhanced { prompt, source, seconds, attempts, seed, tokens, failure, cut } = &enhanced;

@@ -17,16 +17,17 @@ use crate::{output, tensors};
 /// `ourvidz generate image`
 pub(crate) fn generate_image(options: &ImageOptions, json: bool) -> Result<(), Failure> {
     let seed = options.seed.unwrap_or_else(ourvidz_sdxl::random_seed);
-    let request = TextToImage {
+    let new = TextToImage::new(&options.prompt);
+    let mut request = TextToImage {
         negative_prompt: options.negative_prompt.clone(),
         num_inference_steps: options.steps,
         guidance_scale: options.guidance_scale,
-        width: options.width,
-        height: options.height,
+        width: options.width.unwrap_or(new.width),
+        height: options.height.unwrap_or(new.height),
         num_images: options.num_images,
         seed: Some(seed),
         noise_source: options.rng,
-        ..TextToImage::new(&options.prompt)
+        ..new
     };
     request.validate()?;
     check_file("--output", &options.output)?;
@@ -39,6 +40,10 @@ pub(crate) fn generate_image(options: &ImageOptions, json: bool) -> Result<(), F
     let mut progress = Progress::new();
     let mut lap = Lap::start();
     let mut sdxl = load(&options.model, &mut progress)?;
+    let (width, height) = sdxl.default_size();
+    request.width = options.width.unwrap_or(width);
+    request.height = options.height.unwrap_or(height);
+    request.validate()?;
     let loading = lap.next();
     let embeds = sdxl.encode_prompt(&request)?;
     let encoding = lap.next();

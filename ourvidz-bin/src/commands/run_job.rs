@@ -36,7 +36,7 @@ pub(crate) fn run_job(options: &RunJobOptions) -> Result<(), Failure> {
         Family::Sdxl => Box::new(SdxlHandler::new(model, options.rng, store, degrade)),
         Family::Wan => {
             let references = References::new(storage, &[], degrade)?;
-            let enhancer = Enhancer::new(options.enhancer.on(&model))?;
+            let enhancer = Enhancer::new(options.enhancer.on(&model), &model)?;
             let model = WanModelOptions { model, wan: options.wan.clone() };
             Box::new(WanHandler::new(model, options.rng, store, references, enhancer))
         }

@@ -59,16 +59,21 @@ impl SdxlHandler {
         Ok(self.pipeline.insert(loaded))
     }
 
+    /// `request` gets the model's own size where the job names none.
     fn generate(
         &mut self,
-        request: &TextToImage,
+        sdxl_job: &SdxlJob,
+        request: &mut TextToImage,
         control: &JobControl,
     ) -> Result<(Vec<Image>, SdxlMetadataOfRun), JobFailure> {
         control.stage(Stage::Loading)?;
         let sdxl = self.load().map_err(job_failures::of_loading)?;
+        let (width, height) = sdxl.default_size();
+        request.width = sdxl_job.width.map_or(width, |pixels| pixels as usize);
+        request.height = sdxl_job.height.map_or(height, |pixels| pixels as usize);
         control.stage(Stage::Encoding)?;
         let mut progress = Progress::new();
-        let images = sdxl.text_to_image_with(request, |step| {
+        let images = sdxl.text_to_image_with(&*request, |step| {
             progress.step(step.index + 1, step.num_inference_steps);
             match control.step(step.index + 1, step.num_inference_steps) {
                 Ok(()) => ControlFlow::Continue(()),
@@ -107,13 +112,15 @@ impl JobHandler for SdxlHandler {
             return Err(JobFailure::permanent(ErrorCode::Reference, NO_REFERENCES));
         }
         let seed = sdxl_job.seed.unwrap_or_else(ourvidz_sdxl::random_seed);
-        let request = request(sdxl_job, seed, self.rng);
+        let mut request = request(sdxl_job, seed, self.rng);
         request.validate()?;
-        let (images, run) = self.generate(&request, control)?;
+        let (images, run) = self.generate(sdxl_job, &mut request, control)?;
         control.stage(Stage::Storing)?;
         let made = Made { job, sdxl_job, request: &request, scheduler: &run.scheduler };
         let assets = store(&self.store, &made, &images, control)?;
         let mut metadata = SdxlMetadata::new(job, sdxl_job, seed);
+        metadata.width = request.width as u32;
+        metadata.height = request.height as u32;
         metadata.scheduler = run.scheduler;
         metadata.precision = run.precision;
         metadata.device = run.device;
@@ -125,13 +132,12 @@ impl JobHandler for SdxlHandler {
     }
 }
 
+/// The pipeline's request for a job; its size is the default's, until the model is there.
 fn request(sdxl_job: &SdxlJob, seed: u64, rng: NoiseSource) -> TextToImage {
     TextToImage {
         negative_prompt: Some(sdxl_job.negative_prompt.clone()),
         num_inference_steps: sdxl_job.num_inference_steps as usize,
         guidance_scale: sdxl_job.guidance_scale as f32,
-        width: sdxl_job.width as usize,
-        height: sdxl_job.height as usize,
         num_images: sdxl_job.num_images as usize,
         seed: Some(seed),
         noise_source: rng,

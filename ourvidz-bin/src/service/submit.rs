@@ -21,10 +21,7 @@ pub(crate) fn submit(options: &SubmitOptions, json: bool) -> Result<(), Failure>
     }
     let job = job::parse(&element).map_err(|rejected| Failure::arguments(rejected.error))?;
     let queue = QueueName::for_job_type(job.job_type);
-    let added = super::block_on(async {
-        let backend = backend(&settings, queue).await?;
-        Ok(backend.push_once(&job.id, &element).await?)
-    })?;
+    let added = super::block_on(push(&settings, queue, &job.id, &element))?;
     if !added {
         let id = &job.id;
         return Err(Failure::Failed(anyhow::anyhow!(
@@ -41,6 +38,12 @@ pub(crate) fn submit(options: &SubmitOptions, json: bool) -> Result<(), Failure>
         }
     }
     Ok(())
+}
+
+/// Puts a job into its queue; `false` when one of this id was there within the last 24 hours.
+pub(crate) async fn push(settings: &Settings, queue: QueueName, id: &str, element: &str) -> Result<bool> {
+    let backend = backend(settings, queue).await?;
+    Ok(backend.push_once(id, element).await?)
 }
 
 fn read(path: &Path) -> Result<String> {

@@ -27,15 +27,20 @@ const LAST_CALLBACKS: Duration = Duration::from_secs(10);
 
 /// `ourvidz worker ...`: works on one queue until told to stop.
 pub(crate) fn worker(arguments: &WorkerArguments, json: bool) -> Result<(), Failure> {
-    let work = match &arguments.family {
-        WorkerFamily::Sdxl(options) => Work { family: Family::Sdxl, options, wan: None },
-        WorkerFamily::Wan(options) => {
-            Work { family: Family::Wan, options: &options.worker, wan: Some(options) }
-        }
-    };
+    let work = Work::of(&arguments.family);
     let settings = Settings::read(&work.options.service).map_err(Failure::arguments)?;
-    super::block_on(work.run(&Arc::new(settings), json))?;
+    super::block_on(async {
+        let shutdown = Shutdown::new();
+        stop_on_signals(shutdown.clone())?;
+        work.run(&Arc::new(settings), Some(json), &shutdown).await
+    })?;
     Ok(())
+}
+
+/// Works on one queue until `shutdown` says otherwise, and tells nothing but by callbacks.
+#[cfg(feature = "demo-models")]
+pub(crate) async fn work(settings: &Arc<Settings>, family: &WorkerFamily, shutdown: &Shutdown) -> Result<()> {
+    Work::of(family).run(settings, None, shutdown).await
 }
 
 /// What a worker is to do.
@@ -46,28 +51,40 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    async fn run(&self, settings: &Arc<Settings>, json: bool) -> Result<()> {
+    fn of(family: &WorkerFamily) -> Work<'_> {
+        match family {
+            WorkerFamily::Sdxl(options) => Work { family: Family::Sdxl, options, wan: None },
+            WorkerFamily::Wan(options) => {
+                Work { family: Family::Wan, options: &options.worker, wan: Some(options) }
+            }
+        }
+    }
+
+    /// Jobs are told of on standard output, in JSON or not, unless `json` is `None`.
+    async fn run(&self, settings: &Arc<Settings>, json: Option<bool>, shutdown: &Shutdown) -> Result<()> {
         let queue = backend(settings, self.queue()).await?;
         for warning in queue.warnings().await? {
             tracing::warn!("{}: {warning}", settings.queue.value.describe());
         }
         let hint = CallbackHint::new();
         let worker = self.start(settings, &queue, &hint)?;
-        let shutdown = Shutdown::new();
-        stop_on_signals(shutdown.clone())?;
-        let reports = tokio::spawn(report(worker.subscribe(), json));
+        let reports = json.map(|json| tokio::spawn(report(worker.subscribe(), json)));
         let delivery = deliver(settings, queue, hint)?;
         let ended = if self.options.once {
-            let handled = worker.run_once(&shutdown).await;
-            handled.map(|handled| say_nothing_was_there(handled.as_ref(), json))
+            let handled = worker.run_once(shutdown).await;
+            handled.map(|handled| {
+                json.into_iter().for_each(|json| say_nothing_was_there(handled.as_ref(), json));
+            })
         } else {
-            worker.run(&shutdown).await
+            worker.run(shutdown).await
         };
         if let Some(delivery) = delivery {
             delivery.finish(if self.options.once { LAST_CALLBACKS } else { Duration::ZERO }).await;
         }
         // The worker is gone, and with it the sender of events.
-        reports.await?;
+        if let Some(reports) = reports {
+            reports.await?;
+        }
         Ok(ended?)
     }
 
@@ -111,7 +128,7 @@ impl Work<'_> {
                 let (store, storage) = open_store(&settings)?;
                 let reference = &settings.reference;
                 let references = References::new(storage, &reference.allow_hosts, reference.on_error.value)?;
-                let enhancer = Enhancer::new(enhancer.on(&model)).map_err(Failure::into_error)?;
+                let enhancer = Enhancer::new(enhancer.on(&model), &model).map_err(Failure::into_error)?;
                 let model = WanModelOptions { model: model.clone(), wan: wan.clone() };
                 let handler = WanHandler::new(model, rng, store, references, enhancer);
                 let mut handler = handler.with_default_fps(settings.wan.default_fps.value);

@@ -7,13 +7,15 @@ use ourvidz_core::policy;
 use ourvidz_queue::worker::{JobControl, JobFailure, Stage};
 use ourvidz_qwen::{EnhancePrompt, Enhanced, EnhancementSource, PromptTarget, QwenPipeline};
 
-use crate::cli::QwenModelOptions;
+use crate::cli::{ModelOptions, QwenModelOptions};
+use crate::config::env_vars;
+use crate::demo_model::DEMO_MODELS;
 use crate::failure::Failure;
 use crate::job_failures;
-use crate::load_qwen::{load_qwen, qwen_path};
+use crate::load_qwen::{load_enhancer, qwen_path};
 use crate::progress::Progress;
 
-/// Rewrites prompts, where a language model is configured.
+/// Rewrites prompts, where a language model is configured or the video model is the demo's.
 #[derive(Debug)]
 pub(crate) struct Enhancer {
     model: Option<QwenModelOptions>,
@@ -21,12 +23,18 @@ pub(crate) struct Enhancer {
 }
 
 impl Enhancer {
-    /// Loads nothing yet. Without a model in the options or the environment no prompt is rewritten.
+    /// Loads nothing yet. Without a language model in the options or the environment, prompts for the demo model
+    /// (`wan` names none) are rewritten by the demo language model, and prompts for another stay: the demo language
+    /// model knows nothing but shapes.
     ///
     /// # Errors
-    /// A path that is no folder.
-    pub(crate) fn new(options: QwenModelOptions) -> Result<Self, Failure> {
-        let model = qwen_path(&options, false)?.map(|_| options);
+    /// A path where nothing is.
+    pub(crate) fn new(options: QwenModelOptions, wan: &ModelOptions) -> Result<Self, Failure> {
+        let demo = DEMO_MODELS && wan.path(env_vars::WAN_MODEL)?.is_none();
+        let model = match qwen_path(&options, false)? {
+            None if !demo => None,
+            _ => Some(options),
+        };
         Ok(Self { model, pipeline: None })
     }
 
@@ -37,7 +45,7 @@ impl Enhancer {
             Some(loaded) => loaded,
             None => {
                 let mut progress = Progress::new();
-                let loaded = load_qwen(options, false, &mut progress);
+                let loaded = load_enhancer(options, &mut progress);
                 progress.end();
                 loaded?
             }

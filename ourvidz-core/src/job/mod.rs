@@ -9,7 +9,7 @@
 //! )
 //! .map_err(|rejected| rejected.error)?;
 //! let JobRequest::Sdxl(request) = &job.request else { unreachable!() };
-//! assert_eq!((request.width, request.height), (1024, 576));
+//! assert_eq!((request.width, request.height), (Some(1024), Some(576)));
 //! assert_eq!(request.num_inference_steps, 50); // clamped, and said so:
 //! assert_eq!(job.adjusted[0].field, "config.sample_steps");
 //! # Ok::<(), ourvidz_core::Error>(())

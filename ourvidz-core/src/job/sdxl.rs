@@ -21,10 +21,10 @@ pub struct SdxlJob {
     pub num_inference_steps: u32,
     /// 1 to 20. Default 6.0 (fast), 7.5 (high).
     pub guidance_scale: f64,
-    /// Pixels, a multiple of 8 from 64 to 4096. Default 1024.
-    pub width: u32,
-    /// Pixels, a multiple of 8 from 64 to 4096. Default 1024.
-    pub height: u32,
+    /// Pixels, a multiple of 8 from 64 to 4096. `None`: the model's own, 1024 for SDXL.
+    pub width: Option<u32>,
+    /// Pixels, a multiple of 8 from 64 to 4096. `None`: the model's own, 1024 for SDXL.
+    pub height: Option<u32>,
     /// Seed of the first picture, picture i has `seed + i`. `None`: the worker draws a 32-bit one.
     pub seed: Option<u64>,
     /// The scheduler or solver the job names. Informative: producers send WAN's solver here as well.
@@ -114,12 +114,12 @@ fn read_num_images(fields: &mut Fields<'_>) -> Result<u32> {
 }
 
 /// `width` and `height` win over `resolution`, that over `size`. Never rounded: another size is another picture.
-fn read_size(fields: &Fields<'_>) -> Result<(u32, u32)> {
+fn read_size(fields: &Fields<'_>) -> Result<(Option<u32>, Option<u32>)> {
     let named = size::named_pair(fields)?;
     let side = |spelling: &'static str, pick: fn((u32, u32)) -> u32| match (fields.find(&[spelling]), named) {
-        (Some(found), _) => checked(found, size::side(found)?),
-        (None, Some((found, pair))) => checked(found, pick(pair)),
-        (None, None) => Ok(1024),
+        (Some(found), _) => checked(found, size::side(found)?).map(Some),
+        (None, Some((found, pair))) => checked(found, pick(pair)).map(Some),
+        (None, None) => Ok(None),
     };
     Ok((side("config.width", |(width, _)| width)?, side("config.height", |(_, height)| height)?))
 }

@@ -28,6 +28,8 @@ impl OneOrMany {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default)]
 pub struct UNetConfig {
+    /// Rows and columns of the latents that it was trained on; 128 where it is absent.
+    pub sample_size: Option<OneOrMany>,
     /// Channels of the latents.
     pub in_channels: usize,
     /// Channels of the prediction.
@@ -72,6 +74,7 @@ impl Default for UNetConfig {
     fn default() -> UNetConfig {
         let names = |list: &[&str]| list.iter().map(|s| s.to_string()).collect();
         UNetConfig {
+            sample_size: None,
             in_channels: 4,
             out_channels: 4,
             down_block_types: names(&[
@@ -109,6 +112,7 @@ impl UNetConfig {
     pub fn sdxl_base() -> UNetConfig {
         let names = |list: &[&str]| list.iter().map(|s| s.to_string()).collect();
         UNetConfig {
+            sample_size: Some(OneOrMany::One(128)),
             down_block_types: names(&["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"]),
             up_block_types: names(&["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"]),
             block_out_channels: vec![320, 640, 1280],
@@ -118,6 +122,12 @@ impl UNetConfig {
             use_linear_projection: true,
             ..UNetConfig::default()
         }
+    }
+
+    /// Rows and columns of the latents of a picture whose size nobody names.
+    pub(crate) fn default_latents(&self) -> (usize, usize) {
+        let side = |i| self.sample_size.as_ref().and_then(|size| size.at(i)).unwrap_or(128);
+        (side(0), side(1))
     }
 
     /// Levels.

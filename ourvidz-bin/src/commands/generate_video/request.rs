@@ -9,7 +9,7 @@ use crate::failure::Failure;
 
 /// Sizes without `--size` and `--frame-num`: the model's, and what the demo model makes in seconds.
 const SIZE: (usize, usize, usize) = (832, 480, 81);
-const DEMO_SIZE: (usize, usize, usize) = (128, 128, 17);
+const DEMO_SIZE: (usize, usize, usize) = (256, 256, 17);
 
 /// The options as a request, checked.
 pub(super) fn request(options: &VideoOptions) -> Result<TextToVideo, Failure> {

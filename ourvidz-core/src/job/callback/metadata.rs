@@ -134,7 +134,7 @@ pub enum EnhancementStrategy {
 impl SdxlMetadata {
     /// What follows from the request, with `seed` as the first picture's. Nothing is claimed that the caller
     /// has to confirm: weights and references count as not applied, `generation_time` is 0, and `scheduler`,
-    /// `precision`, `device` are empty. The caller sets those.
+    /// `precision`, `device` are empty; a side that the job does not name is 0. The caller sets those.
     pub fn new(job: &Job, request: &SdxlJob, seed: u64) -> Self {
         let requested = job.requested_reference_mode();
         let weights_asked = request.compel_enabled && request.compel_weights.is_some();
@@ -145,8 +145,8 @@ impl SdxlMetadata {
             generation_time: 0.0,
             num_images: request.num_images,
             batch_size: request.num_images,
-            width: request.width,
-            height: request.height,
+            width: request.width.unwrap_or_default(),
+            height: request.height.unwrap_or_default(),
             steps: request.num_inference_steps,
             guidance_scale: request.guidance_scale,
             negative_prompt_used: request.negative_prompt_used(),

@@ -12,8 +12,8 @@ fn defaults_by_quality() {
                 num_images: 1,
                 num_inference_steps: steps,
                 guidance_scale: guidance,
-                width: 1024,
-                height: 1024,
+                width: None,
+                height: None,
                 seed: None,
                 scheduler: None,
                 reference: None,
@@ -99,17 +99,18 @@ fn batches_are_one_three_or_six() {
 #[test]
 fn sizes_by_every_name() {
     let table = [
-        (json!({"width": 768, "height": 1344}), (768, 1344)),
-        (json!({"width": "768", "height": 1344.0}), (768, 1344)),
-        (json!({"width": 768}), (768, 1024)),
-        (json!({"size": "832*1216"}), (832, 1216)),
-        (json!({"size": " 832 x 1216 "}), (832, 1216)),
-        (json!({"resolution": "1024x576"}), (1024, 576)),
-        (json!({"resolution": "576X1024"}), (576, 1024)),
-        (json!({"resolution": "1024x576", "size": "1024*1024"}), (1024, 576)),
-        (json!({"resolution": "1024x576", "width": 512, "height": 512}), (512, 512)),
-        (json!({"resolution": "1024x576", "height": 512}), (1024, 512)),
-        (json!({"width": 64, "height": 4096}), (64, 4096)),
+        (json!({}), (None, None)),
+        (json!({"width": 768, "height": 1344}), (Some(768), Some(1344))),
+        (json!({"width": "768", "height": 1344.0}), (Some(768), Some(1344))),
+        (json!({"width": 768}), (Some(768), None)),
+        (json!({"size": "832*1216"}), (Some(832), Some(1216))),
+        (json!({"size": " 832 x 1216 "}), (Some(832), Some(1216))),
+        (json!({"resolution": "1024x576"}), (Some(1024), Some(576))),
+        (json!({"resolution": "576X1024"}), (Some(576), Some(1024))),
+        (json!({"resolution": "1024x576", "size": "1024*1024"}), (Some(1024), Some(576))),
+        (json!({"resolution": "1024x576", "width": 512, "height": 512}), (Some(512), Some(512))),
+        (json!({"resolution": "1024x576", "height": 512}), (Some(1024), Some(512))),
+        (json!({"width": 64, "height": 4096}), (Some(64), Some(4096))),
     ];
     for (config, size) in table {
         let job = accepted(&sdxl_value(json!({ "config": config })));

@@ -1,0 +1,17 @@
+//! Clips of tiny-wan, judged: colour, shape and motion.
+
+mod common;
+
+use anyhow::Result;
+use common::{Least, enough, open};
+use ourvidz_demo_score::Settings;
+
+#[test]
+fn clips_show_what_the_prompt_says() -> Result<()> {
+    let (lists, models, _cache) = open()?;
+    let mut wan = models.wan()?;
+    let settings = Settings::default();
+    let scores: ourvidz_demo_score::Result<Vec<_>> =
+        lists.clips.iter().map(|entry| Ok(entry.score(&mut wan, &settings)?.0)).collect();
+    enough("clips", &scores?, &Least { all: 80, held_out: 60 })
+}
