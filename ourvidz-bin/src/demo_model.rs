@@ -3,14 +3,10 @@
 
 use std::path::PathBuf;
 
-#[cfg(not(feature = "demo-models"))]
 use crate::config::env_vars;
 use crate::failure::Failure;
 #[cfg(feature = "demo-models")]
 use crate::output;
-
-/// Whether this build holds them.
-pub(crate) const DEMO_MODELS: bool = cfg!(feature = "demo-models");
 
 /// One of the models.
 #[derive(Debug, Clone, Copy)]
@@ -24,23 +20,28 @@ impl DemoModel {
     /// The model's folder, and a line on standard error that it is used.
     ///
     /// # Errors
-    /// A build without the models: one must be named.
+    /// A build without the model: one must be named.
     pub(crate) fn folder(self) -> Result<PathBuf, Failure> {
+        let name = self.name();
         #[cfg(feature = "demo-models")]
-        {
-            let folder = self.unpacked()?;
-            let (name, what) = (self.name(), self.what());
+        if self.is_held() {
+            let (folder, what) = (self.unpacked()?, self.what());
             output::error(&format!("no model is configured: using the bundled demo model {name} ({what})"));
-            Ok(folder)
+            return Ok(folder);
         }
+        let variable = self.variable();
+        Err(Failure::arguments(anyhow::anyhow!(
+            "no model is configured: name one by --model or {variable}; this build does not hold the demo model {name}"
+        )))
+    }
+
+    /// Whether this build holds it.
+    pub(crate) fn is_held(self) -> bool {
+        #[cfg(feature = "demo-models")]
+        let held = unpack::holds(self.name());
         #[cfg(not(feature = "demo-models"))]
-        {
-            let (name, variable) = (self.name(), self.variable());
-            Err(Failure::arguments(anyhow::anyhow!(
-                "no model is configured: name one by --model or {variable}; this build does not hold {name} (feature \
-                 `demo-models`)"
-            )))
-        }
+        let held = false;
+        held
     }
 
     /// The model's folder; unpacked into the user's data folder on first use.
@@ -66,7 +67,6 @@ impl DemoModel {
         }
     }
 
-    #[cfg(not(feature = "demo-models"))]
     fn variable(self) -> &'static str {
         match self {
             DemoModel::Sdxl => env_vars::SDXL_MODEL,
@@ -86,6 +86,10 @@ mod unpack {
     use sha2::{Digest, Sha256};
 
     static MODELS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/models");
+
+    pub(super) fn holds(name: &str) -> bool {
+        MODELS.get_dir(name).is_some()
+    }
 
     pub(super) fn unpacked(name: &str) -> Result<PathBuf> {
         let model = MODELS.get_dir(name).with_context(|| format!("this build does not hold {name}"))?;

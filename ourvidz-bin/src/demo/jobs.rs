@@ -11,6 +11,8 @@ pub(super) struct DemoJob {
     pub(super) job_type: JobType,
     pub(super) prompt: String,
     pub(super) shows: Shows,
+    /// What the prompt was enhanced to before it was queued.
+    pub(super) enhanced: Option<String>,
     /// As a producer would queue it.
     pub(super) element: Value,
 }
@@ -33,20 +35,28 @@ const PICTURES: [&str; 6] = [
     "a yellow crescent above a pink cross on navy",
 ];
 const CLIP: &str = "a red circle moving to the right on a white background";
-const ENHANCED: &str = "a yellow heart on navy";
+pub(super) const ENHANCED: &str = "a yellow heart on navy";
 
-/// Every job with an id of its own; the clip's only where this build writes MP4 files.
-pub(super) fn all() -> Vec<DemoJob> {
-    let pictures = PICTURES.into_iter().zip(42..);
+pub(super) const SEED: u64 = 42;
+
+/// Every job with an id of its own: the clip's only where this build writes MP4 files. With `enhanced`, the prompt that
+/// is already enhanced, there is no job for WAN.
+pub(super) fn all(enhanced: Option<&str>) -> Vec<DemoJob> {
+    let pictures = PICTURES.into_iter().zip(SEED..);
     let mut jobs: Vec<DemoJob> = pictures
         .map(|(prompt, seed)| job(JobType::SdxlImageFast, prompt, Shows::Picture, json!({ "seed": seed })))
         .collect();
+    let config = json!({ "seed": SEED });
+    if let Some(enhanced) = enhanced {
+        let job = job(JobType::SdxlImageFast, enhanced, Shows::Enhanced, config);
+        jobs.push(DemoJob { prompt: ENHANCED.to_owned(), enhanced: Some(enhanced.to_owned()), ..job });
+        return jobs;
+    }
     if cfg!(feature = "video") {
         let first = jobs.first().map(|job| format!("{BUCKET}/{USER}/{}/0.png", job.id));
-        let config = json!({ "seed": 42, "size": "832*480", "frame_num": 17, "first_frame": first });
+        let config = json!({ "seed": SEED, "size": "832*480", "frame_num": 17, "first_frame": first });
         jobs.push(job(JobType::VideoFast, CLIP, Shows::Clip, config));
     }
-    let config = json!({ "seed": 42 });
     jobs.push(job(JobType::Image7bFastEnhanced, ENHANCED, Shows::Enhanced, config));
     jobs
 }
@@ -56,5 +66,5 @@ fn job(job_type: JobType, prompt: &str, shows: Shows, config: Value) -> DemoJob 
     let element = json!({
         "id": id, "type": job_type.as_str(), "user_id": USER, "prompt": prompt, "config": config,
     });
-    DemoJob { id, job_type, prompt: prompt.to_owned(), shows, element }
+    DemoJob { id, job_type, prompt: prompt.to_owned(), shows, enhanced: None, element }
 }

@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 use ourvidz_core::job::Family;
 use ourvidz_queue::QueueName;
 use ourvidz_queue::worker::Shutdown;
+use ourvidz_qwen::{EnhancePrompt, QwenPipeline};
 use serde_json::{Value, json};
 
 use crate::cli::{
@@ -37,13 +38,21 @@ pub(crate) fn demo(options: &DemoOptions, json: bool) -> Result<(), Failure> {
     let started = Instant::now();
     std::fs::create_dir_all(&options.out).with_context(|| options.out.display().to_string())?;
     let out = std::fs::canonicalize(&options.out).with_context(|| options.out.display().to_string())?;
-    let models = [DemoModel::Sdxl, DemoModel::Wan, DemoModel::Qwen].map(DemoModel::unpacked);
-    let [sdxl, wan, qwen] = models;
-    let (sdxl, wan) = workers(sdxl?, wan?, qwen?);
+    let (sdxl, qwen) = (DemoModel::Sdxl.unpacked()?, DemoModel::Qwen.unpacked()?);
+    let (wan, enhanced) = match DemoModel::Wan.is_held() {
+        true => (Some(DemoModel::Wan.unpacked()?), None),
+        false => {
+            output::error(
+                "this build does not hold tiny-wan: no clip is made, and the prompt is enhanced before its job",
+            );
+            (None, Some(enhance(&qwen)?))
+        }
+    };
+    let (sdxl, wan) = workers(sdxl, wan, qwen);
     let secret = uuid::Uuid::new_v4().to_string();
     let mut receiver = Receiver::start(&secret)?;
     let settings = Arc::new(settings(&out, &receiver.address, &secret)?);
-    let jobs = jobs::all();
+    let jobs = jobs::all(enhanced.as_deref());
     let made = service::block_on(async {
         for job in &jobs {
             let queue = QueueName::for_job_type(job.job_type);
@@ -51,7 +60,9 @@ pub(crate) fn demo(options: &DemoOptions, json: bool) -> Result<(), Failure> {
         }
         // One after the other: the clip begins with a picture.
         let mut made = make(&settings, &sdxl, &jobs, Family::Sdxl, &mut receiver, json).await?;
-        made.extend(make(&settings, &wan, &jobs, Family::Wan, &mut receiver, json).await?);
+        if let Some(wan) = &wan {
+            made.extend(make(&settings, wan, &jobs, Family::Wan, &mut receiver, json).await?);
+        }
         Ok(made)
     })?;
     let sheet = out.join("contact-sheet.png");
@@ -69,7 +80,7 @@ pub(crate) fn demo(options: &DemoOptions, json: bool) -> Result<(), Failure> {
             Shows::Picture => {}
             Shows::Clip => output::line(&format!("clip: {}", made.file(&out).display())),
             Shows::Enhanced => {
-                let became = match made.callback["enhancedPrompt"].as_str() {
+                let became = match made.enhanced() {
                     Some(prompt) => format!("was enhanced to {prompt:?}"),
                     None => format!("was not enhanced: {}", made.callback["metadata"]["enhancement_error"]),
                 };
@@ -97,6 +108,10 @@ impl Made<'_> {
         out.join(jobs::BUCKET).join(self.callback["assets"][0][name].as_str().unwrap_or_default())
     }
 
+    fn enhanced(&self) -> Option<&str> {
+        self.callback["enhancedPrompt"].as_str().or(self.job.enhanced.as_deref())
+    }
+
     fn seconds(&self) -> f64 {
         self.callback["metadata"]["generation_time"].as_f64().unwrap_or_default()
     }
@@ -117,7 +132,7 @@ impl Made<'_> {
     fn report(&self, out: &Path) -> Value {
         json!({
             "id": self.job.id, "type": self.job.job_type.as_str(), "prompt": self.job.prompt,
-            "enhanced_prompt": self.callback["enhancedPrompt"], "file": self.file(out), "seconds": self.seconds(),
+            "enhanced_prompt": self.enhanced(), "file": self.file(out), "seconds": self.seconds(),
             "seed": self.callback["metadata"]["seed"],
         })
     }
@@ -182,8 +197,14 @@ fn settings(out: &Path, address: &str, secret: &str) -> Result<Settings> {
     Settings::resolve(&options, &Environment::of(variables))
 }
 
+/// The prompt to be enhanced, by the language model alone.
+fn enhance(qwen: &Path) -> Result<String> {
+    let request = EnhancePrompt { seed: Some(jobs::SEED), ..EnhancePrompt::new(jobs::ENHANCED) };
+    Ok(QwenPipeline::builder(qwen).load()?.enhance_prompt(&request)?.prompt)
+}
+
 /// Workers on the processor with these models.
-fn workers(sdxl: PathBuf, wan: PathBuf, qwen: PathBuf) -> (WorkerFamily, WorkerFamily) {
+fn workers(sdxl: PathBuf, wan: Option<PathBuf>, qwen: PathBuf) -> (WorkerFamily, Option<WorkerFamily>) {
     let with = |model: PathBuf| WorkerOptions {
         once: false,
         name: None,
@@ -198,10 +219,10 @@ fn workers(sdxl: PathBuf, wan: PathBuf, qwen: PathBuf) -> (WorkerFamily, WorkerF
         },
         rng: ourvidz_sdxl::NoiseSource::default(),
     };
-    let wan = WanWorkerOptions {
+    let wan = wan.map(|wan| WanWorkerOptions {
         worker: with(wan),
         wan: WanOptions::default(),
         enhancer: EnhancerOptions { qwen_model: Some(qwen), qwen_weights: None },
-    };
-    (WorkerFamily::Sdxl(Box::new(with(sdxl))), WorkerFamily::Wan(Box::new(wan)))
+    });
+    (WorkerFamily::Sdxl(Box::new(with(sdxl))), wan.map(|wan| WorkerFamily::Wan(Box::new(wan))))
 }

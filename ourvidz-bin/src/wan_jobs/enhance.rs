@@ -9,7 +9,7 @@ use ourvidz_qwen::{EnhancePrompt, Enhanced, EnhancementSource, PromptTarget, Qwe
 
 use crate::cli::{ModelOptions, QwenModelOptions};
 use crate::config::env_vars;
-use crate::demo_model::DEMO_MODELS;
+use crate::demo_model::DemoModel;
 use crate::failure::Failure;
 use crate::job_failures;
 use crate::load_qwen::{load_enhancer, qwen_path};
@@ -30,7 +30,8 @@ impl Enhancer {
     /// # Errors
     /// A path where nothing is.
     pub(crate) fn new(options: QwenModelOptions, wan: &ModelOptions) -> Result<Self, Failure> {
-        let demo = DEMO_MODELS && wan.path(env_vars::WAN_MODEL)?.is_none();
+        let unnamed = wan.path(env_vars::WAN_MODEL)?.is_none();
+        let demo = unnamed && DemoModel::Wan.is_held() && DemoModel::Qwen.is_held();
         let model = match qwen_path(&options, false)? {
             None if !demo => None,
             _ => Some(options),

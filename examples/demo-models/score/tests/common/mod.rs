@@ -5,6 +5,7 @@ use std::io::Write;
 
 use anyhow::{Result, ensure};
 use ourvidz_demo_score::{Lists, Models, Score, folders};
+use ourvidz_wan::WanPipeline;
 
 /// The lists, the models, and a folder for their converted weights that goes with it.
 pub(crate) fn open() -> Result<(Lists, Models, tempfile::TempDir)> {
@@ -12,6 +13,15 @@ pub(crate) fn open() -> Result<(Lists, Models, tempfile::TempDir)> {
     let cache = tempfile::tempdir()?;
     let models = Models { folder, cache: cache.path().to_owned() };
     Ok((Lists::read(&prompts)?, models, cache))
+}
+
+/// tiny-wan, where the tree holds it.
+pub(crate) fn wan(models: &Models) -> Result<Option<WanPipeline>> {
+    if !models.folder.join("tiny-wan").is_dir() {
+        writeln!(std::io::stdout(), "ourvidz-bin/models holds no tiny-wan: nothing was scored")?;
+        return Ok(None);
+    }
+    Ok(Some(models.wan()?))
 }
 
 /// Shares in percent.
