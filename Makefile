@@ -20,7 +20,7 @@ setup: packages ## Fetch ONNX Runtime's CPU library
 setup-gpu: packages ## Fetch ONNX Runtime for CUDA 13 and the NVIDIA libraries it needs
 	$(OURVIDZ) setup --cuda
 
-demo: setup ## Make pictures, a clip and an enhanced prompt with the demo models; prints where they are
+demo: setup ## Make what the demo models can, by the way that jobs go; prints where it is
 	$(OURVIDZ) demo --out demo-output
 
 test: fmt clippy setup-for-tests unit doc deny check-arrows ## Run every check

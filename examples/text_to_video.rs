@@ -1,8 +1,7 @@
 //! A video from a prompt: `cargo run --release --example text_to_video -- MODEL [DEVICE] [PROMPT]`
 //!
-//! MODEL is a checkpoint of Wan 2.1; `ourvidz-bin/models/tiny-wan` is a small one that draws moving shapes, "a blue star
-//! turning on grey". Frames are written as PNG; with `--features ourvidz-wan/video` there is `Video::save`, which writes
-//! an MP4.
+//! MODEL is a checkpoint of Wan 2.1 (`tests/golden/wan/t2v_f32` is a tiny one of random numbers). Frames are written as
+//! PNG; with `--features ourvidz-wan/video` there is `Video::save`, which writes an MP4.
 
 use std::ops::ControlFlow;
 

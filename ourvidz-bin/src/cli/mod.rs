@@ -47,7 +47,7 @@ pub(crate) enum Command {
     Embed(EmbedOptions),
     /// Run one job from a file: generate, store, print the callback's body
     RunJob(RunJobOptions),
-    /// Make pictures, a clip and an enhanced prompt with the demo models, by the way that jobs go
+    /// Make what the demo models can, by the way that jobs go: pictures, an enhanced prompt, and a clip with tiny-wan
     #[cfg(feature = "demo-models")]
     Demo(DemoOptions),
     /// Put a job into its queue
