@@ -1,6 +1,6 @@
 """Trains `tiny-wan`: a text-to-video model of WAN 2.1's kind that knows the world of world.py.
 
-    python train_tiny_wan.py --out DIR --work DIR --minutes-vae 5 --minutes-cache 2 --minutes 12 --device cuda
+    python train_tiny_wan.py --out DIR --work DIR --minutes-vae 8 --minutes-cache 1.5 --minutes 12 --device cuda
 
 Made with torch 2.11.0, diffusers 0.42.1, transformers 5.17.0, tokenizers 0.23. Phases: the tokenizer, the VAE, a cache
 of latents, then the text encoder and the transformer together by flow matching; DIR/tiny-wan is a folder as diffusers
@@ -45,6 +45,8 @@ SHIFT = 4.0  # Of the noise levels trained; a run's own may be 3 to 5.
 EMPTY, NEGATIVE = 0.10, 0.05  # Shares of captions replaced, for guidance.
 NOISE = 0.15  # What is added to latents at least when the VAE learns to decode them.
 KL = 1.5e-4
+SPLICED = 0.3  # Share of the VAE's clips whose last latent frame is another clip's.
+STILL_FRAMES = 9  # As ourvidz-wan/src/reference/hold.rs has them.
 
 
 class Budget:
@@ -129,7 +131,7 @@ def train_vae(args, vae: AutoencoderKLWan, buckets, device) -> None:
         video = pools[n][rows]
         flips = [axis for axis in (2, 3) if choice.random() < 0.5]
         video = (video.flip(flips) if flips else video).float() / 127.5 - 1
-        loss = vae_loss(vae, video, generator)
+        loss = vae_loss(vae, video, generator, splice=video.shape[1] > 1 and choice.random() < SPLICED)
         step(optimizer, list(vae.parameters()), loss, args.lr_vae * budget.rate(0.03))
         budget.note(buckets[n].name, loss)
         if budget.due() or session_over(args):
@@ -148,9 +150,16 @@ def train_vae(args, vae: AutoencoderKLWan, buckets, device) -> None:
     keep(path, {"vae": vae.state_dict(), "mean": mean, "std": std})
 
 
-def vae_loss(vae, video: torch.Tensor, generator) -> torch.Tensor:
+def vae_loss(vae, video: torch.Tensor, generator, splice: bool) -> torch.Tensor:
+    """With `splice`, the last latent frame is that of another clip's last picture standing still, as it is where a last
+    frame is held: the decoder learns that a latent frame shows what is in it, whatever came before."""
     with torch.autocast(video.device.type, torch.bfloat16, enabled=video.is_cuda):
         mean, logvar = whole.encode(vae, video)
+        if splice:
+            picture = video[:, -1:].roll(1, 0)
+            still = whole.encode(vae, picture.expand(-1, STILL_FRAMES, -1, -1, -1))
+            mean, logvar = (torch.cat([x[:, :-1], y[:, -1:]], 1) for x, y in zip((mean, logvar), still))
+            video = torch.cat([video[:, :-4], picture.expand(-1, 4, -1, -1, -1)], 1)
         mean, logvar = mean.float(), logvar.float().clamp(-12, 4)
         noise = torch.randn(mean.shape, generator=generator, device=mean.device)
         out = whole.decode(vae, mean + ((0.5 * logvar).exp() + NOISE) * noise).float()
@@ -284,7 +293,7 @@ def arguments():
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path, required=True, help="tiny-wan is made in here")
     parser.add_argument("--work", type=Path, required=True, help="states and the cache, kept between starts")
-    parser.add_argument("--minutes-vae", type=float, default=5)
+    parser.add_argument("--minutes-vae", type=float, default=8)
     parser.add_argument("--minutes-cache", type=float, default=2)
     parser.add_argument("--minutes", type=float, default=12)
     parser.add_argument("--session-minutes", type=float, default=math.inf, help="end this start after so many")
