@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use ourvidz_core::job::Family;
 use ourvidz_queue::QueueName;
 use ourvidz_queue::worker::Shutdown;
-use ourvidz_qwen::{EnhancePrompt, QwenPipeline};
+use ourvidz_qwen::{EnhancePrompt, EnhancementSource, QwenPipeline};
 use serde_json::{Value, json};
 
 use crate::cli::{
@@ -200,7 +200,11 @@ fn settings(out: &Path, address: &str, secret: &str) -> Result<Settings> {
 /// The prompt to be enhanced, by the language model alone.
 fn enhance(qwen: &Path) -> Result<String> {
     let request = EnhancePrompt { seed: Some(jobs::SEED), ..EnhancePrompt::new(jobs::ENHANCED) };
-    Ok(QwenPipeline::builder(qwen).load()?.enhance_prompt(&request)?.prompt)
+    let enhanced = QwenPipeline::builder(qwen).load()?.enhance_prompt(&request)?;
+    if enhanced.source == EnhancementSource::Original {
+        bail!("{:?} was not enhanced: {}", jobs::ENHANCED, enhanced.failure.unwrap_or_default());
+    }
+    Ok(enhanced.prompt)
 }
 
 /// Workers on the processor with these models.
