@@ -50,10 +50,12 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) attend(
     T* values, T* y, float* sums, float* levels, unsigned* counters, long long tokens, long long capacity,
     long long splits, float scale) {
     __shared__ __align__(16) float queries[HEADS][D];
-    __shared__ Pack newest[2][COUNT];
     __shared__ __align__(16) float merged[WARPS][HEADS][D];
     __shared__ float merged_levels[WARPS][HEADS][2];
+#if ONE
+    __shared__ Pack newest[2][COUNT];
     __shared__ bool finished;
+#endif
 
     int split = blockIdx.x % splits, unit = blockIdx.x / splits;
     int part = unit % PARTS, head = unit / PARTS % KV, token = unit / (PARTS * KV);
@@ -210,6 +212,7 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) attend(
             for (int e = 0; e < 4; e++) quad[e] += merged[w][h][d + e] * factor;
         }
     }
+#if ONE
     if (active > 1) {
         // Chunks of the cache: sums [units, splits, HEADS, D], levels [units, splits, HEADS, 2].
         long long row = ((long long)unit * splits + split) * HEADS + h;
@@ -217,13 +220,16 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) attend(
             *(float4*)(sums + row * D + d) = make_float4(quad[0], quad[1], quad[2], quad[3]);
             if (d == 0) *(float2*)(levels + row * 2) = make_float2(highest, all);
         }
-        // What this block wrote is seen by the block that sees its count; the count is 0 again behind the last.
-        __threadfence();
+        // What the block wrote is behind the barrier, and with this thread's fence it is seen by the block that sees its
+        // count. The last count makes the counter 0 again, for the next launch.
         __syncthreads();
-        if (threadIdx.x == 0) finished = atomicInc(counters + unit, active - 1) == active - 1;
+        if (threadIdx.x == 0) {
+            __threadfence();
+            finished = atomicInc(counters + unit, active - 1) == active - 1;
+            __threadfence();
+        }
         __syncthreads();
         if (!finished) return;
-        __threadfence();
         highest = NOTHING;
         all = 0.0f;
         for (int e = 0; e < 4; e++) quad[e] = 0.0f;
@@ -259,6 +265,7 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) attend(
             }
         }
     }
+#endif
     if (threadIdx.x >= QUADS) return;
     Quad result;
     for (int e = 0; e < 4; e++) result.x[e] = narrow(quad[e] / all);
