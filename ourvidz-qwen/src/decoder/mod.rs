@@ -47,8 +47,8 @@ pub enum CacheAttention {
     /// `GroupQueryAttention` of ONNX Runtime.
     #[default]
     GroupQuery,
-    /// One kernel of our own for one token; slower for prompts of thousands of tokens. Where heads are not multiples of
-    /// 8 numbers, 256 at most, `GroupQuery` all the same.
+    /// `CachedAttention`, one kernel of our own for one token. It takes each of a prompt's tokens by itself, without
+    /// tensor cores. Where heads are not multiples of 8 numbers, 256 at most, `GroupQuery` all the same.
     Own,
 }
 
