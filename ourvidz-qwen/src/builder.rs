@@ -7,7 +7,7 @@ use ourvidz_runtime::{
 };
 
 use crate::checkpoint::Checkpoint;
-use crate::decoder::{self, Decoder, DecoderOptions, Matrices, Output};
+use crate::decoder::{self, CacheAttention, Decoder, DecoderOptions, Matrices, Output};
 use crate::pipeline::QwenPipeline;
 use crate::{Error, Result};
 
@@ -71,6 +71,7 @@ pub struct QwenPipelineBuilder {
     precision: Option<Precision>,
     weights: Option<WeightType>,
     capacity: Option<usize>,
+    cache_attention: CacheAttention,
     threads: Option<usize>,
     cache: Option<PathBuf>,
     profile: Option<PathBuf>,
@@ -87,6 +88,7 @@ impl QwenPipelineBuilder {
             precision: None,
             weights: None,
             capacity: None,
+            cache_attention: CacheAttention::default(),
             threads: None,
             cache: None,
             profile: None,
@@ -116,6 +118,12 @@ impl QwenPipelineBuilder {
     /// less. On CUDA the memory of the cache is taken while loading.
     pub fn capacity(mut self, capacity: usize) -> Self {
         self.capacity = Some(capacity);
+        self
+    }
+
+    /// What attends to the cache on CUDA in fp16 and bf16. Default: ONNX Runtime's operator.
+    pub fn cache_attention(mut self, cache_attention: CacheAttention) -> Self {
+        self.cache_attention = cache_attention;
         self
     }
 
@@ -164,7 +172,8 @@ impl QwenPipelineBuilder {
             _ => self.device.target(),
         };
         let matrices = if weights == WeightType::Int4 { Matrices::Int4 } else { Matrices::Float };
-        let options = DecoderOptions { output: Output::Logits, capacity, matrices };
+        let cache_attention = self.cache_attention;
+        let options = DecoderOptions { output: Output::Logits, capacity, matrices, cache_attention };
         let tensors = TensorSet::new("model", checkpoint.tensors);
         let mut g = Graph::new("qwen", target, precision.dtype());
         decoder::build(&mut g, &tensors, &checkpoint.config, &options)?;

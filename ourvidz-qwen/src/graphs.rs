@@ -2,5 +2,5 @@
 
 pub use crate::bert::{BertConfig, build as bert};
 pub use crate::decoder::{
-    Decoder, DecoderOptions, Matrices, Output as DecoderOutput, QwenConfig, build as decoder,
+    CacheAttention, Decoder, DecoderOptions, Matrices, Output as DecoderOutput, QwenConfig, build as decoder,
 };

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use flate2::read::GzDecoder;
 use ourvidz_qwen::QwenConfig;
-use ourvidz_qwen::graphs::{self, DecoderOptions, DecoderOutput, Matrices};
+use ourvidz_qwen::graphs::{self, CacheAttention, DecoderOptions, DecoderOutput, Matrices};
 use ourvidz_runtime::{DType, Error, Graph, Model, Target, TensorSet, TensorView};
 
 type Listed = BTreeMap<String, (String, Vec<usize>)>;
@@ -119,6 +119,25 @@ fn operators_keep_to_the_target() -> Result<()> {
     Ok(())
 }
 
+/// With our own operator nothing else attends to a cache; where there is none, it is ONNX Runtime's.
+#[test]
+fn the_cache_has_one_operator() -> Result<()> {
+    for (model, _, _, _, logits) in MODELS {
+        let listed = listed(model)?;
+        for lowering in LOWERINGS.into_iter().filter(|lowering| lowering.0 == Target::Cuda) {
+            let own = build_with(CacheAttention::Own, model, &listed, lowering, logits)?;
+            let count = |end: &str| own.operators().filter(|name| name.ends_with(end)).count();
+            let layers = listed.keys().filter(|name| name.ends_with("self_attn.o_proj.weight")).count();
+            let expected = if logits { [layers, 0] } else { [0, layers] };
+            let found = [count(":CachedAttentionPacked"), count(":GroupQueryAttention")];
+            ensure!(found == expected, "{model} {lowering:?}: {found:?}");
+            let group_query = build(model, &listed, lowering, logits)?;
+            ensure!(own.weight_bytes() == group_query.weight_bytes(), "{model}: attention has no weights");
+        }
+    }
+    Ok(())
+}
+
 /// What stays on a device: 15.2 GB of the 7B model in bf16, 5.4 GB with four bits and the token table as it is.
 #[test]
 fn four_bits_are_small() -> Result<()> {
@@ -138,6 +157,16 @@ fn four_bits_are_small() -> Result<()> {
 fn build(
     model: &str,
     listed: &Listed,
+    lowering: (Target, DType, Matrices),
+    logits: bool,
+) -> ourvidz_qwen::Result<Model> {
+    build_with(CacheAttention::default(), model, listed, lowering, logits)
+}
+
+fn build_with(
+    cache_attention: CacheAttention,
+    model: &str,
+    listed: &Listed,
     (target, dtype, matrices): (Target, DType, Matrices),
     logits: bool,
 ) -> ourvidz_qwen::Result<Model> {
@@ -148,7 +177,8 @@ fn build(
     let config = QwenConfig::from_json(&text)?;
     let output = if logits { DecoderOutput::Logits } else { DecoderOutput::HiddenStates };
     let mut g = Graph::new("decoder", target, dtype);
-    graphs::decoder(&mut g, &tensors, &config, &DecoderOptions { output, capacity: 64, matrices })?;
+    let options = DecoderOptions { output, capacity: 64, matrices, cache_attention };
+    graphs::decoder(&mut g, &tensors, &config, &options)?;
     Ok(g.finish())
 }
 

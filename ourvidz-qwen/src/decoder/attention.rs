@@ -1,6 +1,7 @@
+use ourvidz_runtime::nn::CachedAttention;
 use ourvidz_runtime::{Attribute, DType, Dim, Graph, Target, Value, Weights, nn};
 
-use super::{DecoderOptions, Matrices, QwenConfig, cache_names};
+use super::{CacheAttention, DecoderOptions, Matrices, QwenConfig, cache_names};
 use crate::{Error, Result};
 
 /// What the attentions of all layers share.
@@ -9,13 +10,14 @@ pub(super) struct Attention<'a> {
     matrices: Matrices,
     capacity: usize,
     cached: bool,
+    cache_attention: CacheAttention,
     lowering: Lowering,
 }
 
 enum Lowering {
     /// Standard operators; the cache grows by joining.
     Portable { cos: Value, sin: Value, mask: Value },
-    /// `GroupQueryAttention`; the cache is written in place.
+    /// `GroupQueryAttention` or our own `CachedAttention`; the cache is written in place.
     Fused { cos: Value, sin: Value, seqlens_k: Value, total_sequence_length: Value },
 }
 
@@ -30,7 +32,8 @@ impl<'a> Attention<'a> {
             Target::Cuda => Lowering::fused(g, config, options.capacity),
             Target::Portable | Target::Cpu => Lowering::portable(g, config, cached)?,
         };
-        Ok(Attention { config, matrices: options.matrices, capacity: options.capacity, cached, lowering })
+        let &DecoderOptions { capacity, matrices, cache_attention, .. } = options;
+        Ok(Attention { config, matrices, capacity, cached, cache_attention, lowering })
     }
 
     /// x: [B, L, D] -> [B, L, D]
@@ -151,6 +154,22 @@ impl<'a> Attention<'a> {
         let names = cache_names(layer);
         let dtype = g.dtype();
         let past = names.each_ref().map(|(past, _)| self.cached.then(|| g.input(past, dtype, cache.clone())));
+        let own = self.cache_attention == CacheAttention::Own && nn::cached_attention_fits(c.head_dim());
+        if let ([Some(keys), Some(values)], true) = (past, own) {
+            let attention = CachedAttention {
+                qkv: (first, k.zip(v).map(|(k, v)| [k, v])),
+                cache: [keys, values],
+                last: *seqlens_k,
+                tables: [*cos, *sin],
+                num_heads: c.num_attention_heads,
+                kv_num_heads: c.num_key_value_heads,
+            };
+            let [y, keys, values] = nn::cached_attention(g, attention)?;
+            for ((_, present), value) in names.iter().zip([keys, values]) {
+                g.output(present, value);
+            }
+            return Ok(y);
+        }
         let inputs = [
             q,
             k,

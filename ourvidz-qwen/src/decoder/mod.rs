@@ -5,9 +5,11 @@ mod config;
 mod head;
 mod session;
 
+use std::str::FromStr;
+
 use ourvidz_runtime::{DType, Graph, TensorSet, Value, Weights, nn};
 
-use crate::Result;
+use crate::{Error, Result};
 use attention::Attention;
 
 pub use config::QwenConfig;
@@ -35,6 +37,34 @@ pub struct DecoderOptions {
     pub capacity: usize,
     /// The type of matrices.
     pub matrices: Matrices,
+    /// What attends to the cache on `Target::Cuda`.
+    pub cache_attention: CacheAttention,
+}
+
+/// What attends to the cache on CUDA; the cache lies the same in both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum CacheAttention {
+    /// `GroupQueryAttention` of ONNX Runtime.
+    #[default]
+    GroupQuery,
+    /// `CachedAttention`, one kernel of our own for one token. It takes each of a prompt's tokens by itself, without
+    /// tensor cores. Where heads are not multiples of 8 numbers, 256 at most, `GroupQuery` all the same.
+    Own,
+}
+
+impl FromStr for CacheAttention {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<CacheAttention> {
+        match text {
+            "group-query" => Ok(CacheAttention::GroupQuery),
+            "own" => Ok(CacheAttention::Own),
+            _ => {
+                let rule = "group-query or own".into();
+                Err(Error::Request { field: "cache_attention", rule, value: text.into() })
+            }
+        }
+    }
 }
 
 /// Adds a decoder to `g`.
@@ -46,7 +76,8 @@ pub struct DecoderOptions {
 ///   [B, K, T, H] come out, one longer per token.
 /// - `Target::Cuda`: `seqlens_k` i32 `[B]`, positions in use behind this run less one, and `total_sequence_length` i32
 ///   `[1]` on the host, the same for the longest row (the capacity where only `seqlens_k` shall change). The caches
-///   are [B, K, capacity, H], and one buffer is bound to `past.{i}.key` and to `present.{i}.key`.
+///   are [B, K, capacity, H], and one buffer is bound to `past.{i}.key` and to `present.{i}.key`. With
+///   [`CacheAttention::Own`] B is 1.
 ///
 /// Rows of hidden states may be padded on the right: a token does not see what comes behind it.
 ///

@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 use super::checkpoint::{self, SentenceConfig, refuse};
 use super::pooling::{Pooling, pool};
 use crate::bert::{self, BertConfig};
-use crate::decoder::{self, DecoderOptions, Matrices, Output, QwenConfig};
+use crate::decoder::{self, CacheAttention, DecoderOptions, Matrices, Output, QwenConfig};
 use crate::{Error, Result};
 
 /// A graph and what is known of it.
@@ -51,7 +51,8 @@ pub(super) fn build(config: &SentenceConfig, device: Device, precision: Precisio
         Config::Bert(bert) => bert::build(&mut g, &tensors, bert)?,
         Config::Qwen(qwen) => {
             let (output, capacity) = (Output::HiddenStates, facts.max_length);
-            let options = DecoderOptions { output, capacity, matrices: Matrices::Float };
+            let cache_attention = CacheAttention::default();
+            let options = DecoderOptions { output, capacity, matrices: Matrices::Float, cache_attention };
             decoder::build(&mut g, &tensors, qwen, &options)?;
         }
     }

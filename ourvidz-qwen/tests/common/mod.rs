@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use ourvidz_qwen::QwenConfig;
-use ourvidz_qwen::graphs::{self, Decoder, DecoderOptions, DecoderOutput, Matrices};
+use ourvidz_qwen::graphs::{self, CacheAttention, Decoder, DecoderOptions, DecoderOutput, Matrices};
 use ourvidz_runtime::{
     DType, Graph, KeepingRun, Session, SessionOptions, Target, Tensor, TensorSet, WeightCache, open_weights,
 };
@@ -13,6 +13,15 @@ use safetensors::SafeTensors;
 
 pub(crate) const MODELS: [&str; 3] = ["qwen2_tied", "qwen2_untied", "qwen3"];
 pub(crate) const CAPACITY: usize = 96;
+
+/// A target, and what attends to the cache in it.
+pub(crate) type Lowering = (Target, CacheAttention);
+
+pub(crate) const LOWERINGS: [Lowering; 3] = [
+    (Target::Portable, CacheAttention::GroupQuery),
+    (Target::Cuda, CacheAttention::GroupQuery),
+    (Target::Cuda, CacheAttention::Own),
+];
 
 pub(crate) fn folder(model: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/qwen").join(model)
@@ -54,8 +63,10 @@ fn session(model: &str, target: Target, options: &DecoderOptions) -> Result<(Ses
     Ok((session, config))
 }
 
-pub(crate) fn decoder(model: &str, target: Target, matrices: Matrices) -> Result<Decoder> {
-    let options = DecoderOptions { output: DecoderOutput::Logits, capacity: CAPACITY, matrices };
+pub(crate) fn decoder(model: &str, lowering: Lowering, matrices: Matrices) -> Result<Decoder> {
+    let (target, cache_attention) = lowering;
+    let options =
+        DecoderOptions { output: DecoderOutput::Logits, capacity: CAPACITY, matrices, cache_attention };
     let (session, config) = session(model, target, &options)?;
     Ok(Decoder::new(session, config, target, CAPACITY)?)
 }
@@ -63,7 +74,9 @@ pub(crate) fn decoder(model: &str, target: Target, matrices: Matrices) -> Result
 /// The hidden states [L, D] of one text, with four tokens of padding behind it that must not matter.
 pub(crate) fn hidden_states(model: &str, target: Target, prompt: &[u32]) -> Result<Vec<f32>> {
     let matrices = Matrices::Float;
-    let options = DecoderOptions { output: DecoderOutput::HiddenStates, capacity: CAPACITY, matrices };
+    let output = DecoderOutput::HiddenStates;
+    let cache_attention = CacheAttention::default();
+    let options = DecoderOptions { output, capacity: CAPACITY, matrices, cache_attention };
     let (mut session, config) = session(model, target, &options)?;
     let length = prompt.len() + 4;
     let mut ids: Vec<i64> = prompt.iter().map(|t| i64::from(*t)).collect();

@@ -26,9 +26,11 @@ pub(super) enum Input {
     FloatOrNone,
     /// Bytes: packed numbers.
     Bytes,
+    /// In i32; numbers that f32 holds exactly.
+    Int,
 }
 
-/// An operator, whose outputs all have one shape.
+/// An operator, whose outputs have one shape where [`shapes`](Definition::shapes) does not say otherwise.
 pub(super) trait Definition: Send + Sync + 'static {
     const NAME: &'static str;
     const INPUTS: &'static [Input];
@@ -42,6 +44,11 @@ pub(super) trait Definition: Send + Sync + 'static {
     /// more than them. The first input's unless an operator says otherwise.
     fn shape(_node: Option<&Self::Node>, inputs: &[&[i64]]) -> Option<Vec<i64>> {
         inputs.first().map(|shape| shape.to_vec())
+    }
+
+    /// Shapes of all outputs when a node runs.
+    fn shapes(node: &Self::Node, inputs: &[&[i64]]) -> Option<Vec<Vec<i64>>> {
+        Self::shape(Some(node), inputs).map(|shape| vec![shape; Self::OUTPUTS])
     }
 
     /// The operator in f32 on the processor: what it means.
@@ -145,6 +152,7 @@ impl<D: Definition> Operator for Registered<D> {
             Input::Float => OperatorInput::required(TensorElementType::Float32),
             Input::FloatOrNone => OperatorInput::optional(TensorElementType::Float32),
             Input::Bytes => OperatorInput::required(TensorElementType::Uint8),
+            Input::Int => OperatorInput::required(TensorElementType::Int32),
         })
     }
 
@@ -205,15 +213,15 @@ fn run_on_device<D: Definition>(
         inputs.push(Operand { shape, pointer });
     }
     let shapes: Vec<&[i64]> = inputs.iter().map(|x| &x.shape[..]).collect();
-    let shape = D::shape(Some(node), &shapes).ok_or_else(|| failed(format!("cannot take {shapes:?}")))?;
+    let shapes = D::shapes(node, &shapes).ok_or_else(|| failed(format!("cannot take {shapes:?}")))?;
     let mut outputs = Vec::with_capacity(D::OUTPUTS);
-    for i in 0..D::OUTPUTS {
+    for (i, shape) in shapes.into_iter().enumerate() {
         let output =
             ctx.output(i, shape.clone())?.ok_or_else(|| failed(format!("output {i} is not used")))?;
         let pointer = output.downcast::<DynTensorValueType>()?.data_ptr().cast_mut().cast();
-        outputs.push(Operand { shape: shape.clone(), pointer });
+        outputs.push(Operand { shape, pointer });
     }
-    if shape.contains(&0) {
+    if outputs.iter().any(|output| output.shape.contains(&0)) {
         return Ok(());
     }
     let context = match *known {
@@ -228,14 +236,14 @@ fn run_on_host<D: Definition>(node: &D::Node, dtype: DType, ctx: &ComputeContext
     let mut inputs = Vec::new();
     for i in 0..ctx.num_inputs()? {
         let (Some(input), Some(kind)) = (ctx.input(i)?, D::INPUTS.get(i)) else { break };
-        let own = matches!(kind, Input::Same | Input::SameOrNone);
-        let data = match if own {
-            dtype
-        } else if *kind == Input::Bytes {
-            DType::U8
-        } else {
-            DType::F32
-        } {
+        let stored = match kind {
+            Input::Same | Input::SameOrNone => dtype,
+            Input::Float | Input::FloatOrNone => DType::F32,
+            Input::Bytes => DType::U8,
+            Input::Int => DType::I32,
+        };
+        let data = match stored {
+            DType::I32 => input.try_extract_tensor::<i32>()?.1.iter().map(|x| *x as f32).collect(),
             DType::U8 => input.try_extract_tensor::<u8>()?.1.iter().map(|x| f32::from(*x)).collect(),
             DType::F16 => input.try_extract_tensor::<f16>()?.1.iter().map(|x| x.to_f32()).collect(),
             DType::Bf16 => input.try_extract_tensor::<bf16>()?.1.iter().map(|x| x.to_f32()).collect(),
@@ -244,11 +252,10 @@ fn run_on_host<D: Definition>(node: &D::Node, dtype: DType, ctx: &ComputeContext
         inputs.push(HostTensor { shape: input.shape().to_vec(), data });
     }
     let shapes: Vec<&[i64]> = inputs.iter().map(|x| &x.shape[..]).collect();
-    let shape = D::shape(Some(node), &shapes).ok_or_else(|| failed(format!("cannot take {shapes:?}")))?;
+    let shapes = D::shapes(node, &shapes).ok_or_else(|| failed(format!("cannot take {shapes:?}")))?;
     let results = D::on_host(node, &inputs).map_err(failed)?;
-    for (i, result) in results.into_iter().enumerate() {
-        let mut output =
-            ctx.output(i, shape.clone())?.ok_or_else(|| failed(format!("output {i} is not used")))?;
+    for (i, (result, shape)) in results.into_iter().zip(shapes).enumerate() {
+        let mut output = ctx.output(i, shape)?.ok_or_else(|| failed(format!("output {i} is not used")))?;
         let misfit = |len: usize| failed(format!("computed {} numbers for {len}", result.len()));
         macro_rules! fill {
             ($type:ty, $round:expr) => {{

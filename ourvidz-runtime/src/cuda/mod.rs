@@ -6,6 +6,7 @@
 //! first runs. Nothing needs CUDA when this crate is built, and nothing waits for the device or takes memory outside
 //! ONNX Runtime's arena, so that runs can be captured as CUDA graphs.
 
+mod cached_attention;
 mod clip;
 mod context;
 mod definition;
@@ -23,6 +24,7 @@ use ort::operator::OperatorDomain;
 
 use crate::{Error, Result};
 
+pub(crate) use cached_attention::fits as fits_cached_attention;
 pub(crate) use top::TOP;
 
 /// The domain of the operators.
@@ -49,6 +51,8 @@ pub(crate) fn operators() -> Result<OperatorDomain> {
     domain = definition::register::<project::Projection<1, true>>(domain).map_err(failed())?;
     domain = definition::register::<project::Projection<2, true>>(domain).map_err(failed())?;
     domain = definition::register::<project::Projection<3, true>>(domain).map_err(failed())?;
+    domain = definition::register::<cached_attention::CachedAttention<false>>(domain).map_err(failed())?;
+    domain = definition::register::<cached_attention::CachedAttention<true>>(domain).map_err(failed())?;
     definition::register::<top::TopLogits>(domain).map_err(failed())
 }
 

@@ -5,6 +5,7 @@
 
 mod activation;
 mod attention;
+mod cached_attention;
 mod clip;
 mod clip_norm;
 mod clip_sum;
@@ -25,6 +26,7 @@ mod rotary;
 
 pub use activation::{Activation, activation, geglu, silu};
 pub use attention::{Attention, attention};
+pub use cached_attention::{CachedAttention, cached_attention, cached_attention_fits};
 pub use clip::{
     CausalClip, after_frames, after_nothing, clip_channels, clip_input, clip_output, clip_state,
     first_channels, interleave_frames, last_frames, resize_frames_twice, zero_frames,

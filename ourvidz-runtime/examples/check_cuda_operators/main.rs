@@ -3,9 +3,12 @@
 //! `cargo run --release -p ourvidz-runtime --example check_cuda_operators -- [DEVICE] [TOKENS]`
 //!
 //! TOKENS are those of the timed runs, 32,760 as in a WAN video of 81 frames; 0 times nothing. A layer's time is the
-//! difference between a graph of many of them behind one another and a graph of one. On `cpu` it checks the loops that
+//! difference between a graph of many of them behind one another and a graph of one; attention to a cache is timed as
+//! recorded steps of one token. On `cpu` it checks the loops that
 //! say what the operators mean, for small widths.
 #![allow(clippy::print_stdout)]
+
+mod cached_attention;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -172,6 +175,7 @@ fn main() -> Result<()> {
             }
         }
     }
+    wrong.extend(cached_attention::check(device, tokens > 0)?);
     ensure!(wrong.is_empty(), "too far from the standard lowering:\n{}", wrong.join("\n"));
     Ok(())
 }

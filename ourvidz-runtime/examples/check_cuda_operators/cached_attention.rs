@@ -1,0 +1,244 @@
+//! Attention to a cache: CUDA beside the loop on the processor, and its time beside `GroupQueryAttention`.
+
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+use ourvidz_runtime::nn::{self, CachedAttention};
+use ourvidz_runtime::{
+    Attribute, DType, Device, Graph, Session, SessionOptions, Target, Tensor, Value, WeightCache,
+};
+
+use super::{LINKS, difference, numbers};
+
+/// N, K, H and C of a cache.
+#[derive(Debug, Clone, Copy)]
+struct Sizes {
+    heads: usize,
+    kv_heads: usize,
+    width: usize,
+    capacity: usize,
+}
+
+/// Qwen2.5 7B and 0.5B, Qwen3 0.6B, and others that are cut into blocks in other ways.
+const SIZES: [Sizes; 7] = [
+    Sizes { heads: 28, kv_heads: 4, width: 128, capacity: 2048 },
+    Sizes { heads: 14, kv_heads: 2, width: 64, capacity: 2048 },
+    Sizes { heads: 16, kv_heads: 8, width: 128, capacity: 700 },
+    Sizes { heads: 4, kv_heads: 2, width: 16, capacity: 96 },
+    Sizes { heads: 16, kv_heads: 1, width: 128, capacity: 600 },
+    Sizes { heads: 16, kv_heads: 2, width: 256, capacity: 300 },
+    Sizes { heads: 6, kv_heads: 2, width: 80, capacity: 300 },
+];
+
+/// Whose attention a timed graph has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Attends {
+    Own,
+    GroupQuery,
+}
+
+/// Prints a line for each size and type and gives those that are too far off.
+pub(super) fn check(device: Device, timed: bool) -> Result<Vec<String>> {
+    let mut wrong = Vec::new();
+    for sizes in SIZES {
+        for (dtype, allowed) in [(DType::F32, 1e-5), (DType::F16, 2e-3), (DType::Bf16, 1.5e-2)] {
+            // Both forms of the operator, in different types.
+            let packed = dtype != DType::F16;
+            let Sizes { heads, kv_heads, width, capacity } = sizes;
+            let error = errors(device, sizes, dtype, packed)?;
+            let line = format!(
+                "CachedAttention {heads}/{kv_heads} x {width} of {capacity} {dtype:4} packed {packed} {error:.1e}"
+            );
+            println!("{line}");
+            if error.is_nan() || error > allowed {
+                wrong.push(line);
+            }
+        }
+    }
+    if timed && device != Device::Cpu {
+        for (sizes, dtype, total) in
+            [(SIZES[0], DType::Bf16, 265), (SIZES[0], DType::F16, 265), (SIZES[0], DType::Bf16, 2048)]
+        {
+            for attends in [Attends::GroupQuery, Attends::Own] {
+                let [one, many] = [1, LINKS].map(|links| time(device, sizes, dtype, attends, links, total));
+                let microseconds = (many? - one?) / (LINKS - 1) as f64 * 1e6;
+                println!("{attends:?} attends to {total} in {dtype}: {microseconds:.1} us a layer");
+            }
+        }
+    }
+    Ok(wrong)
+}
+
+/// The largest error over lengths, all by one node: what it keeps from run to run must not matter.
+fn errors(device: Device, s: Sizes, dtype: DType, packed: bool) -> Result<f64> {
+    let [mut reference, mut checked] =
+        [(DType::F32, Device::Cpu), (dtype, device)].map(|(dtype, device)| session(s, dtype, device, packed));
+    let mut worst = 0.0f64;
+    let c = s.capacity;
+    for (total, tokens) in
+        [(1, 1), (2, 1), (33, 1), (65, 1), (c - 1, 1), (c, 1), (c, 5), (40, 40), (c / 2, 1)]
+    {
+        let inputs = inputs(s, dtype, packed, total, tokens)?;
+        let inputs: Vec<_> = inputs.iter().map(|(name, tensor)| (*name, tensor)).collect();
+        let run = |session: &mut Result<Session>| match session {
+            Ok(session) => Ok(session.run(&inputs, &["y", "present.keys", "present.values"])?),
+            Err(error) => anyhow::bail!("{error:#}"),
+        };
+        let (expected, found, again) = (run(&mut reference)?, run(&mut checked)?, run(&mut checked)?);
+        ensure!(found == again, "{s:?} {dtype}, {tokens} of {total}: another run gives other numbers");
+        for (found, expected) in found.iter().zip(&expected) {
+            let error = difference(found, expected)?;
+            ensure!(!error.is_nan(), "{s:?} {dtype}, {tokens} of {total}: not a number");
+            worst = worst.max(error);
+        }
+    }
+    Ok(worst)
+}
+
+fn session(s: Sizes, dtype: DType, device: Device, packed: bool) -> Result<Session> {
+    let mut g = Graph::new("attention", Target::Cuda, dtype);
+    let mut rows = |name: &str, heads: usize| {
+        g.input(name, dtype, vec![1.into(), "length".into(), (heads * s.width).into()])
+    };
+    let qkv = match packed {
+        true => (rows("qkv", s.heads + 2 * s.kv_heads), None),
+        false => (rows("q", s.heads), Some([rows("k", s.kv_heads), rows("v", s.kv_heads)])),
+    };
+    let (last, tables) = shared(&mut g, s);
+    let outputs = attend(&mut g, s, qkv, last, tables, "")?;
+    for (name, value) in ["y", "present.keys", "present.values"].into_iter().zip(outputs) {
+        g.output(name, value);
+    }
+    let options = SessionOptions { device, ..SessionOptions::default() };
+    Ok(Session::load(&g.finish(), &options, &WeightCache::user(), &mut |_| ())?)
+}
+
+fn shared(g: &mut Graph, s: Sizes) -> (Value, [Value; 2]) {
+    let last = g.input("last", DType::I32, vec![1.into()]);
+    let tables =
+        ["cos", "sin"].map(|name| g.input(name, g.dtype(), vec![s.capacity.into(), (s.width / 2).into()]));
+    (last, tables)
+}
+
+/// Caches are inputs of their own, whose names end with `name`.
+fn attend(
+    g: &mut Graph,
+    s: Sizes,
+    qkv: (Value, Option<[Value; 2]>),
+    last: Value,
+    tables: [Value; 2],
+    name: &str,
+) -> Result<[Value; 3]> {
+    let cache = caches(g, s, name);
+    let parts = CachedAttention { qkv, cache, last, tables, num_heads: s.heads, kv_num_heads: s.kv_heads };
+    Ok(nn::cached_attention(g, parts)?)
+}
+
+fn caches(g: &mut Graph, s: Sizes, name: &str) -> [Value; 2] {
+    let shape = vec![1.into(), s.kv_heads.into(), s.capacity.into(), s.width.into()];
+    ["keys", "values"].map(|part| g.input(&format!("{part}{name}"), g.dtype(), shape.clone()))
+}
+
+fn inputs(
+    s: Sizes,
+    rounded: DType,
+    packed: bool,
+    total: usize,
+    tokens: usize,
+) -> Result<Vec<(&'static str, Tensor)>> {
+    // The reference takes f32 of the same, rounded numbers: a session brings inputs into its own type.
+    let tensor = |shape: &[usize], values: Vec<f32>| {
+        Ok::<_, anyhow::Error>(Tensor::f32(shape, values)?.to_dtype(rounded)?)
+    };
+    let rows =
+        |heads: usize, seed| tensor(&[1, tokens, heads * s.width], numbers(tokens * heads * s.width, seed));
+    let cache = [1, s.kv_heads, s.capacity, s.width];
+    let cached = |seed| tensor(&cache, numbers(cache.iter().product(), seed));
+    let table = [s.capacity, s.width / 2];
+    let angles = numbers(table.iter().product(), 7);
+    let turned = |f: fn(f32) -> f32| tensor(&table, angles.iter().map(|x| f(3.0 * x)).collect());
+    let mut inputs = vec![
+        ("keys", cached(4)?),
+        ("values", cached(5)?),
+        ("last", Tensor::i64(&[1], vec![total as i64 - 1])?),
+        ("cos", turned(f32::cos)?),
+        ("sin", turned(f32::sin)?),
+    ];
+    match packed {
+        true => inputs.push(("qkv", rows(s.heads + 2 * s.kv_heads, 1)?)),
+        false => inputs.extend([
+            ("q", rows(s.heads, 1)?),
+            ("k", rows(s.kv_heads, 2)?),
+            ("v", rows(s.kv_heads, 3)?),
+        ]),
+    }
+    Ok(inputs)
+}
+
+/// Seconds of a recorded step of `links` attentions, one's result being the next one's queries; the median of many.
+fn time(device: Device, s: Sizes, dtype: DType, attends: Attends, links: usize, total: usize) -> Result<f64> {
+    let mut g = Graph::new("attentions", Target::Cuda, dtype);
+    let mut rows =
+        |name: &str, heads: usize| g.input(name, dtype, vec![1.into(), 1.into(), (heads * s.width).into()]);
+    let (mut x, kv) = (rows("q", s.heads), [rows("k", s.kv_heads), rows("v", s.kv_heads)]);
+    let (last, tables) = shared(&mut g, s);
+    // Of a full cache, as a decoder records it: `last` counts.
+    let longest = (attends == Attends::GroupQuery).then(|| g.input("longest", DType::I32, vec![1.into()]));
+    for link in 0..links {
+        let name = format!(".{link}");
+        let [y, keys, values] = match attends {
+            Attends::Own => attend(&mut g, s, (x, Some(kv)), last, tables, &name)?,
+            Attends::GroupQuery => {
+                let cache = caches(&mut g, s, &name);
+                let [q, k, v, keys, values, cos, sin] =
+                    [x, kv[0], kv[1], cache[0], cache[1], tables[0], tables[1]].map(Some);
+                let inputs = [q, k, v, keys, values, Some(last), longest, cos, sin];
+                let attributes = vec![
+                    ("num_heads", Attribute::Int(s.heads as i64)),
+                    ("kv_num_heads", Attribute::Int(s.kv_heads as i64)),
+                    ("do_rotary", Attribute::Int(1)),
+                ];
+                let outputs = [x, cache[0], cache[1]].map(|like| (dtype, g.shape(like).to_vec()));
+                let op = "GroupQueryAttention";
+                g.operator_with_outputs("com.microsoft", op, &inputs, attributes, outputs)
+            }
+        };
+        g.output(&format!("present.keys{name}"), keys);
+        g.output(&format!("present.values{name}"), values);
+        x = y;
+    }
+    g.output("y", x);
+    let options = SessionOptions { device, cuda_graph: true, ..SessionOptions::default() };
+    let mut session = Session::load(&g.finish(), &options, &WeightCache::user(), &mut |_| ())?;
+    let (mut buffers, mut bound) = (session.buffers()?, session.unbound()?);
+    for (name, tensor) in inputs(s, dtype, false, total, 1)? {
+        let names: Vec<String> = match name {
+            "keys" | "values" => (0..links).map(|link| format!("{name}.{link}")).collect(),
+            name => vec![name.to_owned()],
+        };
+        let tensor = if name == "last" { tensor.to_dtype(DType::I32)? } else { tensor };
+        for input in names {
+            buffers.add(&input, tensor.dtype(), tensor.shape())?;
+            buffers.write(&input, &tensor)?;
+            session.set_buffer(&mut bound, &input, &buffers, &input)?;
+            if name != input {
+                session.set_output(&mut bound, &format!("present.{input}"), &mut buffers, &input)?;
+            }
+        }
+    }
+    if longest.is_some() {
+        session.set(&mut bound, "longest", &Tensor::i64(&[1], vec![s.capacity as i64])?)?;
+    }
+    buffers.add("y", dtype, &[1, 1, s.heads * s.width])?;
+    session.set_output(&mut bound, "y", &mut buffers, "y")?;
+    let mut times = Vec::new();
+    for repeat in 0..120 {
+        let start = Instant::now();
+        session.run_in_place(&mut bound, Some(1))?;
+        if repeat >= 20 {
+            times.push(start.elapsed().as_secs_f64());
+        }
+    }
+    times.sort_by(f64::total_cmp);
+    Ok(times[times.len() / 2])
+}
