@@ -48,7 +48,8 @@ pub enum CacheAttention {
     #[default]
     GroupQuery,
     /// `CachedAttention`, one kernel of our own for one token. It takes each of a prompt's tokens by itself, without
-    /// tensor cores. Where heads are not multiples of 8 numbers, 256 at most, `GroupQuery` all the same.
+    /// tensor cores. Where heads are not multiples of 8 numbers, 256 at most, `GroupQuery` all the same. It has not run
+    /// on a GPU yet: `bench_qwen check` and `check_cuda_operators` are to be run first.
     Own,
 }
 
