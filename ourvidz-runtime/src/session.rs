@@ -4,7 +4,7 @@ mod keeping;
 mod release;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ort::operator::OperatorDomain;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
@@ -122,6 +122,7 @@ impl Session {
             // Prepacking copies every matrix; on CUDA it is what brings convolution kernels into order.
             builder = builder.with_prepacking(false).map_err(Error::session(&what))?;
         }
+        let _guard = registering(model.uses(cuda::DOMAIN) || !options.operators.is_empty());
         let inner = builder.commit_from_memory(&prepared.bytes).map_err(Error::session(&what))?;
         Session::new(model.name(), options.device, inner)
     }
@@ -135,7 +136,9 @@ impl Session {
     /// As [`Session::load`].
     pub fn load_file(name: &str, path: &Path, options: &SessionOptions) -> Result<Session> {
         let what = format!("loading {} on {}", path.display(), options.device);
-        let inner = builder(name, options)?.commit_from_file(path).map_err(Error::session(what))?;
+        let mut builder = builder(name, options)?;
+        let _guard = registering(!options.operators.is_empty());
+        let inner = builder.commit_from_file(path).map_err(Error::session(what))?;
         Session::new(name, options.device, inner)
     }
 
@@ -205,6 +208,14 @@ impl Binding<'_> {
     pub fn run(&mut self, changed: &[(&str, &Tensor)]) -> Result<Vec<Tensor>> {
         self.session.run_bound(&mut self.bound, changed)
     }
+}
+
+/// ONNX Runtime adds a domain to a table of the whole process after looking whether it is there, and lets another session
+/// do so between: sessions with domains of their own are made one after the other.
+fn registering(has_operators: bool) -> Option<MutexGuard<'static, ()>> {
+    static REGISTERING: Mutex<()> = Mutex::new(());
+    // A panic elsewhere while holding the lock leaves nothing half done here.
+    has_operators.then(|| REGISTERING.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 fn builder(name: &str, options: &SessionOptions) -> Result<SessionBuilder> {
