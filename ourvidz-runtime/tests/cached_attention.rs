@@ -3,7 +3,7 @@
 mod common;
 
 use anyhow::{Context, Result, ensure};
-use common::{FP32, close};
+use common::{FP32, close, noise};
 use ourvidz_runtime::nn::{self, CachedAttention};
 use ourvidz_runtime::{
     DType, Error, Graph, KeepingRun, Session, SessionOptions, Target, Tensor, Value, WeightCache,
@@ -25,18 +25,6 @@ const SIZES: [Sizes; 5] = [
     Sizes { heads: 2, kv_heads: 1, width: 256, capacity: 5 },
     Sizes { heads: 14, kv_heads: 2, width: 24, capacity: 33 },
 ];
-
-/// Numbers without a pattern in -1..1.
-fn noise(count: usize, seed: u64) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..count).map(|_| next()).collect()
-}
 
 /// A graph of one attention, its inputs by their names.
 fn attention(s: Sizes, packed: bool) -> Result<Session> {

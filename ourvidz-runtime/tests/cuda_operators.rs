@@ -5,7 +5,7 @@ mod common;
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
-use common::{FP32, close, f32_bytes, write};
+use common::{FP32, close, f32_bytes, noise, write};
 use ourvidz_runtime::nn::{self, Residual, RotaryTables};
 use ourvidz_runtime::{DType, Error, Graph, Target, Tensor, TensorSet, TensorView, Value, open_safetensors};
 use safetensors::Dtype;
@@ -14,18 +14,6 @@ const BATCH: usize = 2;
 const TOKENS: usize = 5;
 const WIDTH: usize = 12;
 const INNER: usize = 20;
-
-/// Numbers without a pattern in -1..1.
-fn noise(count: usize, seed: u64) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..count).map(|_| next()).collect()
-}
 
 /// What layers take: tokens [B, L, D], two more of them, a vector `[D]` and tables [L, 2].
 struct Inputs {

@@ -3,23 +3,11 @@
 mod common;
 
 use anyhow::{Context, Result, ensure};
-use common::{FP32, close, f32_bytes, write};
+use common::{FP32, close, f32_bytes, noise, write};
 use ourvidz_runtime::{DType, Error, Graph, Target, Tensor, TensorSet, Value, nn, open_safetensors};
 use safetensors::tensor::Dtype;
 
 const TARGETS: [Target; 2] = [Target::Portable, Target::Cuda];
-
-/// Numbers without a pattern in -1..1.
-fn noise(count: usize, seed: u64) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..count).map(|_| next()).collect()
-}
 
 fn tensor(shape: &[usize], seed: u64) -> Result<Tensor> {
     Ok(Tensor::f32(shape, noise(shape.iter().product(), seed))?)

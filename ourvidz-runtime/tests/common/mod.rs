@@ -21,6 +21,18 @@ pub fn u16_bytes(values: &[u16]) -> Vec<u8> {
     values.iter().flat_map(|x| x.to_le_bytes()).collect()
 }
 
+/// Numbers without a pattern in -1..1.
+pub fn noise(count: usize, seed: u64) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..count).map(|_| next()).collect()
+}
+
 /// Writes a `.safetensors` file and the folders it lies in.
 pub fn write(path: &Path, tensors: &[Stored<'_>]) -> Result<()> {
     std::fs::create_dir_all(path.parent().context("a folder")?)?;
