@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from transformers import UMT5Config, UMT5EncoderModel
 
+import cuda_graphs
 import tiny_wan_data as data
 import tiny_wan_save as saving
 import tiny_wan_text as text
@@ -116,14 +117,18 @@ def train_vae(args, vae: AutoencoderKLWan, buckets, device) -> None:
         vae.register_to_config(latents_mean=state["mean"], latents_std=state["std"])
         vae.requires_grad_(False).eval()
         return
-    optimizer = torch.optim.AdamW(vae.parameters(), lr=args.lr_vae, betas=(0.9, 0.99), weight_decay=0.0,
-                                  fused=device.type == "cuda")
+    # A recorded step reads the learning rate from the device.
+    rate = torch.tensor(args.lr_vae, device=device) if args.graphs else args.lr_vae
+    optimizer = torch.optim.AdamW(vae.parameters(), lr=rate, betas=(0.9, 0.99), weight_decay=0.0,
+                                  fused=device.type == "cuda", capturable=args.graphs)
     if "optimizer" in state:
         optimizer.load_state_dict(state["optimizer"])
     pools = [data.pixels(b, args.seed, device) for b in buckets]
     log("VAE: clips drawn")
     generator = torch.Generator(device).manual_seed(args.seed + state["steps"])
+    torch.manual_seed(args.seed + state["steps"])  # Of the noise.
     choice = random.Random(args.seed + state["steps"])
+    steps = vae_steps(vae, optimizer, recorded=args.graphs)
     budget = Budget("VAE", args.minutes_vae, args, state["spent"])
     while not budget.over:
         (n,) = choice.choices(range(len(buckets)), [b.weight for b in buckets])
@@ -131,8 +136,8 @@ def train_vae(args, vae: AutoencoderKLWan, buckets, device) -> None:
         video = pools[n][rows]
         flips = [axis for axis in (2, 3) if choice.random() < 0.5]
         video = (video.flip(flips) if flips else video).float() / 127.5 - 1
-        loss = vae_loss(vae, video, generator, splice=video.shape[1] > 1 and choice.random() < SPLICED)
-        step(optimizer, list(vae.parameters()), loss, args.lr_vae * budget.rate(0.03))
+        set_rate(optimizer, args.lr_vae * budget.rate(0.03))
+        loss = steps(n, video.shape[1] > 1 and choice.random() < SPLICED)(video)
         budget.note(buckets[n].name, loss)
         if budget.due() or session_over(args):
             state = {"vae": vae.state_dict(), "optimizer": optimizer.state_dict(), "spent": budget.spent,
@@ -150,7 +155,24 @@ def train_vae(args, vae: AutoencoderKLWan, buckets, device) -> None:
     keep(path, {"vae": vae.state_dict(), "mean": mean, "std": std})
 
 
-def vae_loss(vae, video: torch.Tensor, generator, splice: bool) -> torch.Tensor:
+def vae_steps(vae, optimizer, recorded: bool):
+    """A step for a bucket, with or without splicing, as a function of its clips; recorded where it first comes up."""
+    parameters, made = list(vae.parameters()), {}
+
+    def get(bucket: int, splice: bool):
+        def one(video: torch.Tensor) -> torch.Tensor:
+            loss = vae_loss(vae, video, splice)
+            step(optimizer, parameters, loss)
+            return loss
+
+        if (bucket, splice) not in made:
+            made[bucket, splice] = cuda_graphs.Recorded(one) if recorded else one
+        return made[bucket, splice]
+
+    return get
+
+
+def vae_loss(vae, video: torch.Tensor, splice: bool) -> torch.Tensor:
     """With `splice`, the last latent frame is that of another clip's last picture standing still, as it is where a last
     frame is held: the decoder learns that a latent frame shows what is in it, whatever came before."""
     with torch.autocast(video.device.type, torch.bfloat16, enabled=video.is_cuda):
@@ -161,7 +183,7 @@ def vae_loss(vae, video: torch.Tensor, generator, splice: bool) -> torch.Tensor:
             mean, logvar = (torch.cat([x[:, :-1], y[:, -1:]], 1) for x, y in zip((mean, logvar), still))
             video = torch.cat([video[:, :-4], picture.expand(-1, 4, -1, -1, -1)], 1)
         mean, logvar = mean.float(), logvar.float().clamp(-12, 4)
-        noise = torch.randn(mean.shape, generator=generator, device=mean.device)
+        noise = torch.randn_like(mean)
         out = whole.decode(vae, mean + ((0.5 * logvar).exp() + NOISE) * noise).float()
     off = out - video
     edges = off.diff(dim=2).abs().mean() + off.diff(dim=3).abs().mean()
@@ -184,11 +206,17 @@ def statistics(vae, pools) -> tuple[list[float], list[float]]:
     return [round(v, 4) for v in mean.tolist()], [round(v, 4) for v in std.tolist()]
 
 
-def step(optimizer, parameters, loss: torch.Tensor, rate: float) -> None:
+def set_rate(optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+
+def step(optimizer, parameters, loss: torch.Tensor) -> None:
     loss.backward()
     torch.nn.utils.clip_grad_norm_(parameters, 1.0, foreach=True)
-    for group in optimizer.param_groups:
-        group["lr"] = rate
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
 
@@ -240,7 +268,8 @@ def train_transformer(args, encoder, transformer, cache, tokenizer, device) -> N
         (n,) = choice.choices(range(len(cache.buckets)), weights)
         batch = draw_batch(cache, n, replaced, generator)
         loss = flow_loss(encoder, transformer, *batch, ropes[n], generator)
-        step(optimizer, parameters, loss, args.lr * budget.rate(0.04))
+        set_rate(optimizer, args.lr * budget.rate(0.04))
+        step(optimizer, parameters, loss)
         steps = before + budget.steps
         torch._foreach_lerp_(average, [p.detach() for p in parameters], 1 - min(0.9995, (1 + steps) / (10 + steps)))
         budget.note(cache.buckets[n].name, loss)
@@ -302,6 +331,7 @@ def arguments():
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--compile", nargs="?", const="inductor", metavar="BACKEND", help="torch.compile parts")
+    parser.add_argument("--graphs", action="store_true", help="record the VAE's steps as CUDA graphs")
     parser.add_argument("--buckets", help="names of the sizes to train with, as 256x256x17, with commas between")
     parser.add_argument("--start-from", type=Path, help="a tiny-wan whose text encoder and transformer to begin with")
     parser.add_argument("--smoke", action="store_true", help="tiny clips and few, to try the script")

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ffi::c_void;
 use std::ptr::null_mut;
 
@@ -18,6 +19,9 @@ const MANY_ROWS: &str = include_str!("kernels/project_many.cu");
 const WARPS: usize = 8;
 /// Warps that a GPU should have to choose from, a few for each that it runs at a time.
 const ENOUGH_WARPS: usize = 8448;
+/// Bytes that a quantised matrix, or some rows of it, may have as numbers: its product reads them from the cache of the
+/// GPU, where they were written.
+const MOST_DEQUANTISED: usize = 24 << 20;
 
 /// Products of a language model, made for one row of x: x [..., K] and matrices [N, K] -> [..., N].
 ///
@@ -32,8 +36,7 @@ pub(super) struct Projection<const PARTS: usize, const INT4: bool>;
 pub(super) struct Node {
     bias: bool,
     residual: bool,
-    /// By rows of x and part.
-    plans: HashMap<(usize, usize), Plan>,
+    plans: HashMap<Product, Plan>,
 }
 
 /// A matrix on either side: its shape counts the same.
@@ -220,7 +223,7 @@ unsafe fn one_row<const PARTS: usize, const INT4: bool>(
 }
 
 fn many_rows<const PARTS: usize>(
-    plans: &mut HashMap<(usize, usize), Plan>,
+    plans: &mut HashMap<Product, Plan>,
     run: &DeviceRun<'_>,
     parts: &Parts<'_, Operand>,
 ) -> Result<(), String> {
@@ -234,66 +237,75 @@ fn many_rows<const PARTS: usize>(
     let place = |block: &mut Option<AllocatedBlock<'_>>| -> *mut c_void {
         block.as_mut().map_or(null_mut(), |block| block.as_mut_ptr().cast())
     };
+    // SAFETY: what is counted in numbers from the start of a tensor ends inside it.
+    let behind = |pointer: *mut c_void, count: usize| unsafe { pointer.cast::<u8>().add(count).cast() };
     let gated = PARTS == 2;
     let mut gate = scratch(if gated { rows * stride * size } else { 0 })?;
     let gate = place(&mut gate);
     let mut column = 0;
     for (part, matrix) in parts.matrices.iter().enumerate() {
-        let out = matrix.shape[0] as usize;
-        let product = Product {
-            dtype: run.dtype,
-            rows,
-            input: k,
-            out,
-            stride,
-            out_first: true,
-            gelu: false,
-            bias: !parts.biases.is_empty(),
-            residual: parts.residual.is_some(),
-        };
+        let (out, quantised) = (matrix.shape[0] as usize, parts.scales.get(part));
+        let most = if quantised.is_some() { rows_at_once(k * size).min(out) } else { out };
         // Taken from the arena and given back at once: what else runs on this stream runs behind this product.
-        let mut wide = scratch(if parts.scales.is_empty() { 0 } else { out * k * size })?;
-        let mut weights = matrix.pointer;
-        if let Some(scales) = parts.scales.get(part) {
-            weights = place(&mut wide);
-            let blocks = out * k / INT4_BLOCK;
-            let pointers = [matrix.pointer, scales.pointer, weights];
-            // SAFETY: a matrix of these sizes fits the memory that was taken for it.
-            unsafe { elementwise(run, "dequantise", &pointers, blocks, [INT4_BLOCK, 8])? };
-        }
-        let plan = match plans.entry((rows, part)) {
-            std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
-            std::collections::hash_map::Entry::Vacant(place) => {
-                place.insert(run.context.matmuls()?.plan(product)?)
+        let mut wide = scratch(if quantised.is_some() { most * k * size } else { 0 })?;
+        for from in (0..out).step_by(most.max(1)) {
+            let some = most.min(out - from);
+            let mut weights = matrix.pointer;
+            if let Some(scales) = quantised {
+                weights = place(&mut wide);
+                let packed = behind(matrix.pointer, from * k / 2);
+                let scales = behind(scales.pointer, from * k / INT4_BLOCK * size);
+                // SAFETY: rows of these sizes fit the memory that was taken for them.
+                unsafe { elementwise(run, "dequantise", &[packed, scales, weights], some * k / 8, [8, 8])? };
             }
-        };
-        let mut workspace = scratch(plan.workspace)?;
-        let target = match (gated, part) {
-            (true, 0) => gate,
-            // SAFETY: the part begins inside y's first row.
-            _ => unsafe { y.pointer.cast::<u8>().add(if gated { 0 } else { column * size }).cast() },
-        };
-        let operands = Operands {
-            x: x.pointer,
-            matrix: weights,
-            bias: parts.biases.get(part).map_or(null_mut(), |b| b.pointer),
-            residual: parts.residual.map_or(target, |r| r.pointer),
-            y: target,
-            workspace: place(&mut workspace),
-        };
-        // SAFETY: shapes were checked; ONNX Runtime keeps the operands until the stream has passed this node.
-        unsafe { plan.run(&operands, run.stream)? };
+            let product = Product {
+                dtype: run.dtype,
+                rows,
+                input: k,
+                out: some,
+                stride,
+                out_first: true,
+                gelu: false,
+                bias: !parts.biases.is_empty(),
+                residual: parts.residual.is_some(),
+            };
+            let plan = match plans.entry(product) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(place) => place.insert(run.context.matmuls()?.plan(product)?),
+            };
+            let mut workspace = scratch(plan.workspace)?;
+            let target = match (gated, part) {
+                (true, 0) => behind(gate, from * size),
+                (true, _) => behind(y.pointer, from * size),
+                _ => behind(y.pointer, (column + from) * size),
+            };
+            let operands = Operands {
+                x: x.pointer,
+                matrix: weights,
+                bias: parts.biases.get(part).map_or(null_mut(), |b| behind(b.pointer, from * size)),
+                residual: parts.residual.map_or(target, |r| behind(r.pointer, from * size)),
+                y: target,
+                workspace: place(&mut workspace),
+            };
+            // SAFETY: shapes were checked; ONNX Runtime keeps the operands until the stream has passed this node.
+            unsafe { plan.run(&operands, run.stream)? };
+        }
         column += out;
     }
     if gated {
-        let packs = rows * stride;
+        let numbers = rows * stride;
         // SAFETY: both tensors have as many numbers.
-        unsafe { elementwise(run, "swiglu", &[gate, y.pointer], packs, [stride, stride])? };
+        unsafe { elementwise(run, "swiglu", &[gate, y.pointer], numbers, [stride, stride])? };
     }
     Ok(())
 }
 
-/// Runs a kernel of `MANY_ROWS` on `count` numbers, or on `count` blocks of 32 of them.
+/// Rows of a quantised matrix that are made numbers at a time, of so many bytes each.
+fn rows_at_once(row: usize) -> usize {
+    (MOST_DEQUANTISED / row.max(1)).next_multiple_of(128)
+}
+
+/// Runs a kernel of `MANY_ROWS` on `count` numbers, or on `count` words of eight of them.
 ///
 /// # Safety
 /// The pointers must be those of the code.

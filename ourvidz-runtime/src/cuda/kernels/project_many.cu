@@ -10,22 +10,19 @@ extern "C" __global__ void swiglu(const T* __restrict__ gate, T* __restrict__ y,
     ((Pack*)y)[i] = p;
 }
 
-// Four-bit numbers of a block of 32 with one scale, as numbers.
+// Eight four-bit numbers, whose block of 32 has one scale, as numbers: what a thread reads and writes lies beside what
+// its neighbours do.
 extern "C" __global__ void dequantise(
-    const uint4* __restrict__ packed, const T* __restrict__ scales, T* __restrict__ y, long long blocks) {
+    const unsigned* __restrict__ packed, const T* __restrict__ scales, T* __restrict__ y, long long words) {
     long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;
-    if (i >= blocks) return;
-    uint4 v = packed[i];
-    unsigned words[4] = {v.x, v.y, v.z, v.w};
-    float scale = widen(scales[i]);
+    if (i >= words) return;
+    unsigned word = __ldcs(packed + i);
+    float scale = widen(scales[i / 4]);
 #pragma unroll
-    for (int w = 0; w < 4; w++)
+    for (int j = 0; j < 8 / PACK; j++) {
+        Pack p;
 #pragma unroll
-        for (int j = 0; j < 8 / PACK; j++) {
-            Pack p;
-#pragma unroll
-            for (int k = 0; k < PACK; k++)
-                p.x[k] = narrow(((int)(words[w] >> (4 * (j * PACK + k)) & 15u) - 8) * scale);
-            ((Pack*)y)[i * (32 / PACK) + w * (8 / PACK) + j] = p;
-        }
+        for (int k = 0; k < PACK; k++) p.x[k] = narrow(((int)(word >> (4 * (j * PACK + k)) & 15u) - 8) * scale);
+        ((Pack*)y)[i * (8 / PACK) + j] = p;
+    }
 }
