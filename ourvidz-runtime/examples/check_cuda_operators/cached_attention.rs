@@ -75,9 +75,11 @@ fn errors(device: Device, s: Sizes, dtype: DType, packed: bool) -> Result<f64> {
         [(DType::F32, Device::Cpu), (dtype, device)].map(|(dtype, device)| session(s, dtype, device, packed));
     let mut worst = 0.0f64;
     let c = s.capacity;
-    for (total, tokens) in
-        [(1, 1), (2, 1), (33, 1), (65, 1), (c - 1, 1), (c, 1), (c, 5), (40, 40), (c / 2, 1)]
-    {
+    let mut lengths =
+        vec![(1, 1), (2, 1), (33, 1), (65, 1), (c - 1, 1), (c, 1), (c, 5), (40, 40), (c / 2, 1)];
+    // Between a half and three quarters, a block's part of the cache is no power of two.
+    lengths.extend((0..5).map(|i| (c / 2 + 1 + i * c / 25, 1)));
+    for (total, tokens) in lengths {
         let inputs = inputs(s, dtype, packed, total, tokens)?;
         let inputs: Vec<_> = inputs.iter().map(|(name, tensor)| (*name, tensor)).collect();
         let run = |session: &mut Result<Session>| match session {

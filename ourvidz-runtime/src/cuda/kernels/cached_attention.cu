@@ -63,8 +63,9 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) attend(
     // A position that is not in the cache is not written either.
     if (position < 0 || position >= capacity) return;
     int total = position + 1;
-    int chunk = max((total + (int)splits - 1) / (int)splits, AHEAD * SLOTS);
-    chunk = (chunk + SLOTS - 1) / SLOTS * SLOTS;
+    // A block goes around in whole steps, so that none but the last meets rows behind its chunk, the newest among them.
+    int chunk = (total + (int)splits - 1) / (int)splits;
+    chunk = (chunk + AHEAD * SLOTS - 1) / (AHEAD * SLOTS) * (AHEAD * SLOTS);
     int active = (total + chunk - 1) / chunk;
     if (split >= active) return;
     int start = split * chunk, end = min(start + chunk, total);
@@ -131,7 +132,7 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) attend(
         for (int i = 0; i < AHEAD; i++) {
             int at = base + i * SLOTS + slot;
 #if ONE
-            if (at == position && pack < COUNT) {
+            if (at == position && end == total && pack < COUNT) {
                 k_packs[i] = newest[0][pack];
                 v_packs[i] = newest[1][pack];
             }
