@@ -38,7 +38,9 @@ pub use embedding::Embedding;
 pub use error::{Error, Result};
 pub use graph::{Attribute, Dim, Graph, Model, Target, Value};
 pub use ort::operator;
-pub use session::{Binding, Bound, Buffers, DeviceTensor, KeepingRun, Session, SessionOptions};
+pub use session::{
+    Binding, Bound, Buffers, DeviceTensor, KeepingRun, Renewed, RenewingRun, Session, SessionOptions,
+};
 pub use tensor::Tensor;
 pub use weights::{
     LoadProgress, TensorSet, TensorView, WeightCache, Weights, open_safetensors, open_safetensors_except,

@@ -18,7 +18,7 @@ use crate::{DType, Device, Error, Precision, Result, Tensor, cuda, library};
 
 pub use bound::{Bound, DeviceTensor};
 pub use buffers::Buffers;
-pub use keeping::KeepingRun;
+pub use keeping::{KeepingRun, Renewed, RenewingRun};
 
 /// How a model becomes a session.
 #[derive(Clone, Default)]

@@ -7,7 +7,9 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use common::load;
 use ourvidz_runtime::nn::{self, ClipKernels, Conv3d};
-use ourvidz_runtime::{DType, Error, Graph, KeepingRun, Session, Target, Tensor, TensorSet, TensorView};
+use ourvidz_runtime::{
+    DType, Error, Graph, KeepingRun, Renewed, RenewingRun, Session, Target, Tensor, TensorSet, TensorView,
+};
 
 /// total = state + x; the next state is the total, twice under two names.
 fn sums() -> Result<Session> {
@@ -44,6 +46,36 @@ fn state_goes_from_run_to_run() -> Result<()> {
     let last = KeepingRun { kept: &[("state", &second[0])], keep: &[], ..go_on };
     let (half, kept) = session.run_keeping(last)?;
     ensure!(half == [numbers(&[1.5, 3.0])?] && kept.is_empty(), "{half:?}");
+    Ok(())
+}
+
+#[test]
+fn state_is_written_where_it_was_read() -> Result<()> {
+    let mut session = sums()?;
+    let numbers = |values: &[f32]| Tensor::f32(&[values.len()], values.to_vec());
+    let (x, zeros) = (numbers(&[1.0, 2.0])?, numbers(&[0.0, 0.0])?);
+    let begin = KeepingRun {
+        inputs: &[("x", &x), ("state", &zeros)],
+        keep: &["next_state"],
+        ..KeepingRun::default()
+    };
+    let mut state = session.run_keeping(begin)?.1.remove(0);
+    for step in [2.0, 3.0, 4.0] {
+        let tensor = &mut state;
+        let renewed = &mut [Renewed { input: "state", output: "next_state", tensor }];
+        let run = RenewingRun { inputs: &[("x", &x)], outputs: &["half"], state: renewed };
+        let half = session.run_renewing(run)?;
+        ensure!(half == [numbers(&[0.5 * step, step])?], "{half:?}");
+    }
+    let go_on =
+        KeepingRun { inputs: &[("x", &x)], kept: &[("state", &state)], outputs: &["half"], keep: &[] };
+    let (half, _) = session.run_keeping(go_on)?;
+    ensure!(half == [numbers(&[2.5, 5.0])?], "{half:?}");
+    for (input, output) in [("state", "other"), ("other", "next_state")] {
+        let renewed = &mut [Renewed { input, output, tensor: &mut state }];
+        let run = RenewingRun { inputs: &[("x", &x)], outputs: &["half"], state: renewed };
+        ensure!(session.run_renewing(run).is_err(), "{input} {output}");
+    }
     Ok(())
 }
 

@@ -92,6 +92,7 @@ fn operators_keep_to_the_target() -> Result<()> {
         "com.microsoft:NhwcConv",
         "com.ms.internal.nhwc:Conv",
         "ourvidz:AfterFrames",
+        "ourvidz:AfterZeros",
         "ourvidz:BiasSum",
         "ourvidz:DoubleFrames",
         "ourvidz:RmsNorm",

@@ -9,6 +9,7 @@
 #![allow(clippy::print_stdout)]
 
 mod cached_attention;
+mod kept_frames;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -175,6 +176,7 @@ fn main() -> Result<()> {
             }
         }
     }
+    wrong.extend(kept_frames::check(device)?);
     wrong.extend(cached_attention::check(device, tokens > 0)?);
     ensure!(wrong.is_empty(), "too far from the standard lowering:\n{}", wrong.join("\n"));
     Ok(())

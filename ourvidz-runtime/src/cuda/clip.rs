@@ -3,17 +3,20 @@ use std::ptr::null_mut;
 use ort::operator::KernelContext;
 
 use super::context::Argument;
-use super::definition::{Definition, DeviceRun, HostTensor, Input, Operand};
-use super::rows::elementwise;
+use super::definition::{Definition, DeviceRun, HostTensor, Input};
+use super::rows::{by_packs, elementwise};
 
 const CODE: &str = include_str!("kernels/elementwise.cu");
 
 /// `BiasSum`: x [..., C], bias `[C]`, up to three parts [..., C] -> the sum of all [..., C].
 pub(super) struct BiasSum;
 
-/// `AfterFrames`: x [F, H, W, C], frames before it [n, H, W, C] or nothing -> [n + F, H, W, C]. With nothing before it,
-/// the attribute `zeros` says how many frames of zeros are.
+/// `AfterFrames`: x [F, H, W, C], frames before it [n, H, W, C] -> both [n + F, H, W, C], their last [n, H, W, C]. The
+/// second output may lie where the second input does.
 pub(super) struct AfterFrames;
+
+/// `AfterZeros`: x [F, H, W, C] -> [n + F, H, W, C] with as many frames of zeros before it as the attribute `zeros` says.
+pub(super) struct AfterZeros;
 
 /// `DoubleFrames`: x [F, H, W, C] -> [F, 2 H, 2 W, C], each pixel four times.
 pub(super) struct DoubleFrames;
@@ -46,9 +49,9 @@ impl Definition for BiasSum {
     }
 }
 
-impl Definition for AfterFrames {
-    const NAME: &'static str = "AfterFrames";
-    const INPUTS: &'static [Input] = &[Input::Same, Input::SameOrNone];
+impl Definition for AfterZeros {
+    const NAME: &'static str = "AfterZeros";
+    const INPUTS: &'static [Input] = &[Input::Same];
     /// Frames of zeros.
     type Node = i64;
 
@@ -58,41 +61,61 @@ impl Definition for AfterFrames {
 
     fn shape(node: Option<&i64>, inputs: &[&[i64]]) -> Option<Vec<i64>> {
         let [frames, rest @ ..] = *inputs.first()? else { return None };
-        let lead = match inputs.get(1) {
-            Some([lead, like @ ..]) if node.is_none() || like == rest => *lead,
-            Some(_) => return None,
-            None => *node?,
-        };
-        let frames = if *frames < 0 || lead < 0 { -1 } else { frames + lead };
-        Some([frames].into_iter().chain(rest.iter().copied()).collect())
+        Some([&[*frames + node?][..], rest].concat())
     }
 
     fn on_host(zeros: &i64, inputs: &[HostTensor]) -> Result<Vec<Vec<f32>>, String> {
-        let [x, before @ ..] = inputs else { return Err("needs an input".into()) };
+        let [x] = inputs else { return Err("needs an input".into()) };
         let frame: i64 = x.shape.iter().skip(1).product();
-        let lead = match before {
-            [before] => before.data.clone(),
-            _ => vec![0.0; (frame * zeros) as usize],
-        };
-        Ok(vec![[lead, x.data.clone()].concat()])
+        Ok(vec![[vec![0.0; (frame * zeros) as usize], x.data.clone()].concat()])
     }
 
     fn on_device(_: &mut i64, run: &DeviceRun<'_>) -> Result<(), String> {
-        let ([x, before @ ..], [y]) = (&run.inputs[..], &run.outputs[..]) else {
-            return Err("needs an input".into());
-        };
-        let pointer = |operand: &Operand| Argument::Pointer(operand.pointer);
+        let ([x], [y]) = (&run.inputs[..], &run.outputs[..]) else { return Err("needs an input".into()) };
         let lead = (y.rows() - x.rows()) * run.packs();
-        let before = before.first();
-        let arguments = vec![
-            pointer(x),
-            before.map_or(Argument::Pointer(null_mut()), pointer),
-            pointer(y),
-            Argument::Count(lead as i64),
-        ];
-        let flags = [("LEAD", i64::from(before.is_some()))];
+        let pointers = [x, y].map(|operand| Argument::Pointer(operand.pointer));
+        let arguments = pointers.into_iter().chain([Argument::Count(lead as i64)]).collect();
         // SAFETY: the arguments are those of the code; y is as long as both, which `shape` checks.
-        unsafe { elementwise(run, ("after_frames", CODE), &flags, arguments) }
+        unsafe { elementwise(run, ("after_zeros", CODE), &[], arguments) }
+    }
+}
+
+impl Definition for AfterFrames {
+    const NAME: &'static str = "AfterFrames";
+    const INPUTS: &'static [Input] = &[Input::Same, Input::Same];
+    const OUTPUTS: usize = 2;
+    type Node = ();
+
+    fn node(_: &KernelContext<'_>) {}
+
+    /// The outputs differ; the graph has their shapes.
+    fn shape(_: Option<&()>, _: &[&[i64]]) -> Option<Vec<i64>> {
+        None
+    }
+
+    fn shapes((): &(), inputs: &[&[i64]]) -> Option<Vec<Vec<i64>>> {
+        let [[own, frame @ ..], before @ [lead, like @ ..]] = inputs else { return None };
+        let all = [&[own + lead][..], frame].concat();
+        (frame == like).then(|| vec![all, before.to_vec()])
+    }
+
+    fn on_host((): &(), inputs: &[HostTensor]) -> Result<Vec<Vec<f32>>, String> {
+        let [x, before] = inputs else { return Err("needs two inputs".into()) };
+        let all = [&before.data[..], &x.data].concat();
+        let last = all[x.data.len()..].to_vec();
+        Ok(vec![all, last])
+    }
+
+    fn on_device((): &mut (), run: &DeviceRun<'_>) -> Result<(), String> {
+        let ([x, before], [all, last]) = (&run.inputs[..], &run.outputs[..]) else {
+            return Err("needs two inputs and two outputs".into());
+        };
+        let pointers = [x, before, all, last].map(|operand| Argument::Pointer(operand.pointer));
+        let counts = [before, x].map(|operand| Argument::Count(operand.shape[0]));
+        let arguments = pointers.into_iter().chain(counts).collect();
+        let frame = run.packs() * all.rows() / all.shape[0].max(1) as usize;
+        // SAFETY: the arguments are those of the code; `shapes` gives the outputs their sizes.
+        unsafe { by_packs(run, ("after_frames", CODE), &[], arguments, frame) }
     }
 }
 

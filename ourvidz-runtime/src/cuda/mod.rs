@@ -42,6 +42,7 @@ pub(crate) fn operators() -> Result<OperatorDomain> {
     domain = definition::register::<rms_norm::RmsNormRotary>(domain).map_err(failed())?;
     domain = definition::register::<clip::BiasSum>(domain).map_err(failed())?;
     domain = definition::register::<clip::AfterFrames>(domain).map_err(failed())?;
+    domain = definition::register::<clip::AfterZeros>(domain).map_err(failed())?;
     domain = definition::register::<clip::DoubleFrames>(domain).map_err(failed())?;
     domain = definition::register::<gated::GatedResidual>(domain).map_err(failed())?;
     domain = definition::register::<gated::Geglu>(domain).map_err(failed())?;

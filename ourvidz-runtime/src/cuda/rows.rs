@@ -83,17 +83,32 @@ impl Rows {
 /// As [`Context::launch`].
 pub(super) unsafe fn elementwise(
     run: &DeviceRun<'_>,
+    code: (&str, &str),
+    flags: &[(&str, i64)],
+    arguments: Vec<Argument>,
+) -> Result<(), String> {
+    let rows = run.outputs.first().map_or(0, super::definition::Operand::rows);
+    // SAFETY: as promised by the caller.
+    unsafe { by_packs(run, code, flags, arguments, rows * run.packs()) }
+}
+
+/// `name` of `code` on so many packs as wide as the first output's; the last argument is their number.
+///
+/// # Safety
+/// As [`Context::launch`].
+pub(super) unsafe fn by_packs(
+    run: &DeviceRun<'_>,
     (name, code): (&str, &str),
     flags: &[(&str, i64)],
     mut arguments: Vec<Argument>,
+    packs: usize,
 ) -> Result<(), String> {
     let Some(y) = run.outputs.first() else { return Err("has no output".into()) };
-    let (rows, width) = (y.rows(), y.width());
+    let width = y.width();
     let pack = pack(run.dtype, [width, width]);
     let mut macros = vec![("TYPE", type_number(run.dtype)), ("WIDTH", width as i64), ("PACK", pack as i64)];
     macros.extend(flags);
     let kernel = run.context.kernel(&Source { name, code: &[TYPES, code], macros: &macros })?;
-    let packs = rows * (width / pack);
     arguments.push(Argument::Count(packs as i64));
     // SAFETY: as promised by the caller.
     unsafe { run.context.launch(kernel, (packs.div_ceil(256), 256), run.stream, &mut arguments) }

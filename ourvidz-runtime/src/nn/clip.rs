@@ -13,11 +13,13 @@ pub struct CausalClip {
     pub(super) all: Value,
     /// Frames before it.
     pub(super) before: usize,
+    /// As many at the end of `all`, where an operator gave them.
+    last: Option<Value>,
 }
 
 /// A clip that nothing precedes: causal layers see zeros.
 pub fn after_nothing(x: Value) -> CausalClip {
-    CausalClip { own: x, all: x, before: 0 }
+    CausalClip { own: x, all: x, before: 0, last: None }
 }
 
 /// A clip that follows the frames of `before`: [1, C, `n`, H, W] and [1, C, F, H, W].
@@ -38,13 +40,16 @@ pub fn after_frames(g: &mut Graph, before: Value, x: Value) -> Result<CausalClip
         Dim::Named(f) => Dim::from(format!("{f}+{n}").as_str()),
     };
     let out = (g.dtype_of(x), shape);
-    let all = if g.channels_last() {
-        g.operator(cuda::DOMAIN, "AfterFrames", &[Some(x), Some(before)], vec![], out)
-    } else {
+    if !g.channels_last() {
         let axis = vec![("axis", Attribute::Int(axis as i64))];
-        g.operator("", "Concat", &[Some(before), Some(x)], axis, out)
-    };
-    Ok(CausalClip { own: x, all, before: n })
+        let all = g.operator("", "Concat", &[Some(before), Some(x)], axis, out);
+        return Ok(CausalClip { own: x, all, before: n, last: None });
+    }
+    // One operator for both: ONNX Runtime would cut the last frames off at the end of a run, and hold all until then.
+    let outputs = [out, (g.dtype_of(x), g.shape(before).to_vec())];
+    let inputs = [Some(x), Some(before)];
+    let [all, last] = g.operator_with_outputs(cuda::DOMAIN, "AfterFrames", &inputs, vec![], outputs);
+    Ok(CausalClip { own: x, all, before: n, last: Some(last) })
 }
 
 /// The last `n` frames, counted over those before the clip too; zeros where there are not as many.
@@ -52,6 +57,9 @@ pub fn after_frames(g: &mut Graph, before: Value, x: Value) -> Result<CausalClip
 /// # Errors
 /// [`Error::Shape`] where nothing precedes the clip and its number of frames is not fixed.
 pub fn last_frames(g: &mut Graph, clip: CausalClip, n: usize) -> Result<Value> {
+    if let Some(last) = clip.last.filter(|_| clip.before == n) {
+        return Ok(last);
+    }
     let there = clip.before.max(g.fixed(clip.own, time_axis(g) as isize).unwrap_or(0));
     if there >= n {
         return Ok(cut_frames(g, clip.all, (-(n as i64), i64::MAX, 1), n.into()));
@@ -85,7 +93,7 @@ fn zeros_before(g: &mut Graph, x: Value, n: usize, frames: Dim) -> Value {
     if g.channels_last() {
         shape[axis] = frames;
         let (out, zeros) = ((g.dtype_of(x), shape), vec![("zeros", Attribute::Int(n as i64))]);
-        return g.operator(cuda::DOMAIN, "AfterFrames", &[Some(x)], zeros, out);
+        return g.operator(cuda::DOMAIN, "AfterZeros", &[Some(x)], zeros, out);
     }
     let mut pads = vec![0; 2 * shape.len()];
     pads[axis] = n as i64;

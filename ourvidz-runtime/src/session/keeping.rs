@@ -14,6 +14,28 @@ pub struct KeepingRun<'a> {
     pub keep: &'a [&'a str],
 }
 
+/// One run of a model that writes its state where it read it: [`Session::run_renewing`].
+#[derive(Debug)]
+pub struct RenewingRun<'a> {
+    /// Inputs from the host.
+    pub inputs: &'a [(&'a str, &'a Tensor)],
+    /// Outputs that come to the host.
+    pub outputs: &'a [&'a str],
+    /// What is on the device, read and written.
+    pub state: &'a mut [Renewed<'a>],
+}
+
+/// A tensor on the device that a run replaces.
+#[derive(Debug)]
+pub struct Renewed<'a> {
+    /// The input that it is.
+    pub input: &'a str,
+    /// The output of the same shape and type that it becomes.
+    pub output: &'a str,
+    /// Given by [`Session::run_keeping`] of any session on the same device.
+    pub tensor: &'a mut DeviceTensor,
+}
+
 impl Session {
     /// Runs once with some outputs on the host and others on the device, each in its order.
     ///
@@ -46,5 +68,30 @@ impl Session {
             Ok(DeviceTensor { value, shape })
         });
         Ok((host, kept.collect::<Result<_>>()?))
+    }
+    /// Runs once and writes what it keeps over what it reads: no second copy of the state. State
+    /// that a failed run leaves is undefined.
+    ///
+    /// Right only where each node that reads an input of the state is done before its output is written: the same node,
+    /// or one that the writing node waits for.
+    ///
+    /// # Errors
+    /// As [`Session::run`]; an output of the state that is unknown, or of another shape or type than its input.
+    pub fn run_renewing(&mut self, run: RenewingRun<'_>) -> Result<Vec<Tensor>> {
+        let mut bound = self.outputs_in(run.outputs, &Device::Cpu.memory()?)?;
+        for (name, tensor) in run.inputs {
+            self.set(&mut bound, name, tensor)?;
+        }
+        let what = format!("binding {}", self.name);
+        for state in run.state {
+            self.set_on_device(&mut bound, state.input, state.tensor)?;
+            let value = &mut state.tensor.value;
+            bound.binding.bind_output(state.output, value).map_err(Error::session(&what))?;
+        }
+        let what = format!("running {} on {}", self.name, self.device);
+        let ran = self.inner.run_binding_with_options(&bound.binding, &self.plain);
+        let values = ran.map_err(Error::session(&what))?;
+        bound.binding.synchronize_outputs().map_err(Error::session(&what))?;
+        run.outputs.iter().map(|name| from_ort(&values[*name], &what)).collect()
     }
 }

@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use ourvidz_runtime::{
-    DeviceTensor, KeepingRun, LoadProgress, Model, Session, SessionOptions, Tensor, WeightCache,
+    Device, DeviceTensor, KeepingRun, LoadProgress, Model, Renewed, RenewingRun, Session, SessionOptions,
+    Tensor, WeightCache,
 };
 
 use crate::{Error, Result};
@@ -21,6 +22,8 @@ pub(super) struct Pair {
     /// Names in the one graph and in the other: what a run gives and what the next one takes.
     caches: Vec<(String, String)>,
     kept: Vec<DeviceTensor>,
+    /// Whether a chunk's frames may be kept where the ones before were.
+    in_place: bool,
 }
 
 impl Pair {
@@ -39,27 +42,39 @@ impl Pair {
         let count = next.inputs().filter(|name| name.starts_with("cache.")).count();
         let caches = (0..count).map(|i| (format!("next_cache.{i}"), format!("cache.{i}"))).collect();
         let [input, output] = names;
-        Ok(Pair { first, next, input, output, caches, kept: Vec::new() })
+        // The graphs read what was kept ahead of writing it. TensorRT goes through a graph in an order of its own.
+        let in_place = !matches!(options.device, Device::TensorRt(_));
+        Ok(Pair { first, next, input, output, caches, kept: Vec::new(), in_place })
     }
 
     /// One chunk: the first frame of a video where `begins`, else what follows the chunk before. Keeps nothing where
     /// it is the last, and gives back the device's memory: it is larger than the weights of all models but umT5.
     pub(super) fn run(&mut self, x: &Tensor, begins: bool, is_last: bool) -> Result<Tensor> {
         // Taken out first: frames of a run that fails must not meet another video.
-        let kept = std::mem::take(&mut self.kept);
+        let mut kept = std::mem::take(&mut self.kept);
+        let (inputs, outputs) = (&[(self.input, x)], &[self.output]);
+        self.next.release_after_runs(is_last)?;
+        if !begins && self.in_place {
+            // The last chunk too: without a place for them, its last frames would take new memory.
+            let names = self.caches.iter().zip(&mut kept);
+            let mut state: Vec<_> =
+                names.map(|((output, input), tensor)| Renewed { input, output, tensor }).collect();
+            let run = RenewingRun { inputs, outputs, state: &mut state };
+            let mut results = self.next.run_renewing(run)?;
+            self.kept = if is_last { Vec::new() } else { kept };
+            return Ok(results.remove(0));
+        }
         let names = self.caches.iter().map(|(_, name)| name.as_str());
         let kept: Vec<_> = if begins { Vec::new() } else { names.zip(&kept).collect() };
         let keep: Vec<_> = match is_last {
             true => Vec::new(),
             false => self.caches.iter().map(|(name, _)| name.as_str()).collect(),
         };
-        let run =
-            KeepingRun { inputs: &[(self.input, x)], kept: &kept, outputs: &[self.output], keep: &keep };
-        self.next.release_after_runs(is_last)?;
         let session = if begins { &mut self.first } else { &mut self.next };
-        let (mut outputs, next) = session.run_keeping(run)?;
+        let run = KeepingRun { inputs, kept: &kept, outputs, keep: &keep };
+        let (mut results, next) = session.run_keeping(run)?;
         self.kept = next;
-        Ok(outputs.remove(0))
+        Ok(results.remove(0))
     }
 }
 

@@ -39,20 +39,33 @@ extern "C" __global__ void bias_sum(
 }
 #endif
 
-#ifdef LEAD
-// y = before, then x: LEAD 1; zeros for as many packs, then x: LEAD 0.
-extern "C" __global__ void after_frames(
-    const T* __restrict__ x, const T* __restrict__ before, T* __restrict__ y, long long lead, long long packs) {
+// y = zeros for as many packs, then x.
+extern "C" __global__ void after_zeros(
+    const T* __restrict__ x, T* __restrict__ y, long long lead, long long packs) {
     long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= packs) return;
     Pack p = {};
     if (i >= lead) p = ((const Pack*)x)[i - lead];
-#if LEAD
-    else p = ((const Pack*)before)[i];
-#endif
     ((Pack*)y)[i] = p;
 }
-#endif
+
+// all = before, then x; last = its last frames, as many as lie before. A thread has one pack of every frame and reads
+// what lies before ahead of writing last, so both may be the same memory.
+extern "C" __global__ void after_frames(
+    const T* __restrict__ x, const T* before, T* __restrict__ all, T* last, long long lead, long long own,
+    long long packs) {
+    long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= packs) return;
+    for (long long f = 0; f < lead; f++) ((Pack*)all)[f * packs + i] = ((const Pack*)before)[f * packs + i];
+    for (long long f = 0; f < own; f++) ((Pack*)all)[(lead + f) * packs + i] = ((const Pack*)x)[f * packs + i];
+    for (long long f = 0; f < lead; f++) {
+        // Frame f of last is frame f + own of all; frames of before that are read here come later than those written.
+        long long from = f + own - lead;
+        const T* source = from < 0 ? before : x;
+        if (from < 0) from += lead;
+        ((Pack*)last)[f * packs + i] = ((const Pack*)source)[from * packs + i];
+    }
+}
 
 #ifdef DOUBLE
 // y [F, 2 H, 2 W, C] = x [F, H, W, C], each pixel four times.
