@@ -12,6 +12,8 @@ pub(super) struct Context {
     device: c_int,
     /// As NVRTC names the device, e.g. `sm_90`.
     architecture: String,
+    /// Major number of the architecture.
+    generation: c_int,
     kernels: Mutex<HashMap<String, Kernel>>,
     matmuls: OnceLock<Result<Matmuls, String>>,
 }
@@ -68,10 +70,12 @@ impl Context {
             let code = unsafe { (driver.attribute)(&mut value, attribute, device) };
             driver_result("cuDeviceGetAttribute", code).map(|()| value)
         });
+        let (generation, minor) = (major?, minor?);
         Ok(Context {
             driver,
             device,
-            architecture: format!("sm_{}{}", major?, minor?),
+            architecture: format!("sm_{generation}{minor}"),
+            generation,
             kernels: Mutex::default(),
             matmuls: OnceLock::new(),
         })
@@ -80,6 +84,11 @@ impl Context {
     /// Number of the GPU.
     pub(super) fn device(&self) -> i32 {
         self.device
+    }
+
+    /// Whether its tensor cores multiply bfloat16: Ampere and later.
+    pub(super) fn has_bf16_products(&self) -> bool {
+        self.generation >= 8
     }
 
     /// Products of matrices on this GPU.

@@ -10,18 +10,24 @@ use super::context::{Argument, Source};
 use super::definition::{Definition, DeviceRun, HostTensor, Input, Operand};
 use super::matmul::{Operands, Plan, Product};
 use super::rows::{TYPES, pack, type_number};
+use crate::DType;
 use crate::weights::INT4_BLOCK;
 
 const ONE_ROW: &str = include_str!("kernels/project.cu");
+const ONE_ROW_INT4: &str = include_str!("kernels/project_int4.cu");
 const MANY_ROWS: &str = include_str!("kernels/project_many.cu");
 
 /// Warps of a block.
 const WARPS: usize = 8;
 /// Warps that a GPU should have to choose from, a few for each that it runs at a time.
 const ENOUGH_WARPS: usize = 8448;
+/// Warps that share the device's memory well, for products on tensor cores.
+const ENOUGH_MATRIX_WARPS: usize = 3200;
+/// Columns of four-bit numbers for which x fits a block's own memory.
+const MOST_COLUMNS: usize = 22_000;
 /// Bytes that a quantised matrix, or some rows of it, may have as numbers: its product reads them from the cache of the
 /// GPU, where they were written.
-const MOST_DEQUANTISED: usize = 24 << 20;
+const MOST_DEQUANTISED: usize = 4096 << 20;
 
 /// Products of a language model, made for one row of x: x [..., K] and matrices [N, K] -> [..., N].
 ///
@@ -187,16 +193,24 @@ unsafe fn one_row<const PARTS: usize, const INT4: bool>(
     let gated = PARTS == 2;
     let sizes: Vec<usize> = parts.matrices.iter().map(|m| m.shape[0] as usize).collect();
     let rows = if gated { sizes[0] } else { sizes.iter().sum() };
-    // A warp has four rows of four-bit numbers at a time, so that what it makes of x serves them all.
-    let units = match (INT4, gated) {
-        (true, true) => rows.div_ceil(2),
-        (true, false) => rows.div_ceil(4),
-        _ => rows,
-    };
-    let split = match ENOUGH_WARPS / units.max(1) {
-        0 | 1 => 1,
-        2 | 3 => 2,
-        _ => 4,
+    let on_tensor_cores = INT4 && run.dtype != DType::F32 && k <= MOST_COLUMNS && run.context.has_bf16_products();
+    let (name, code, units, split, warps) = if on_tensor_cores {
+        let units = rows.div_ceil(if gated { 8 } else { 16 });
+        let split = (ENOUGH_MATRIX_WARPS / units.max(1)).next_power_of_two().min(16);
+        ("project_int4", ONE_ROW_INT4, units, split, split.max(WARPS))
+    } else {
+        // A warp has four rows of four-bit numbers at a time, so that what it makes of x serves them all.
+        let units = match (INT4, gated) {
+            (true, true) => rows.div_ceil(2),
+            (true, false) => rows.div_ceil(4),
+            _ => rows,
+        };
+        let split = match ENOUGH_WARPS / units.max(1) {
+            0 | 1 => 1,
+            2 | 3 => 2,
+            _ => 4,
+        };
+        ("project", ONE_ROW, units, split, WARPS)
     };
     let number = |n: usize| n as i64;
     let macros = [
@@ -206,9 +220,9 @@ unsafe fn one_row<const PARTS: usize, const INT4: bool>(
         ("GATED", gated.into()),
         ("INT4", INT4.into()),
         ("SPLIT", number(split)),
-        ("WARPS", number(WARPS)),
+        ("WARPS", number(warps)),
     ];
-    let kernel = run.context.kernel(&Source { name: "project", code: &[TYPES, ONE_ROW], macros: &macros })?;
+    let kernel = run.context.kernel(&Source { name, code: &[TYPES, code], macros: &macros })?;
     let pointer = |of: &[&Operand], i: usize| Argument::Pointer(of.get(i).map_or(null_mut(), |x| x.pointer));
     let mut arguments = vec![Argument::Pointer(parts.x.pointer)];
     for group in [&parts.matrices, &parts.scales, &parts.biases] {
@@ -217,9 +231,9 @@ unsafe fn one_row<const PARTS: usize, const INT4: bool>(
     arguments.push(Argument::Pointer(parts.residual.map_or(null_mut(), |r| r.pointer)));
     arguments.push(Argument::Pointer(run.outputs[0].pointer));
     arguments.extend((0..3).map(|i| Argument::Count(sizes.get(i).map_or(0, |n| *n as i64))));
-    let blocks = (units * split).div_ceil(WARPS);
+    let blocks = (units * split).div_ceil(warps);
     // SAFETY: the arguments are those of the code; as promised by the caller.
-    unsafe { run.context.launch(kernel, (blocks, 32 * WARPS), run.stream, &mut arguments) }
+    unsafe { run.context.launch(kernel, (blocks, 32 * warps), run.stream, &mut arguments) }
 }
 
 fn many_rows<const PARTS: usize>(
