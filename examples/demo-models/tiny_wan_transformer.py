@@ -24,7 +24,7 @@ def padding_bias(lengths: torch.Tensor, places: int) -> torch.Tensor:
     place = torch.arange(places, device=lengths.device)
     many = (POSITIONS - lengths).float().log()[:, None]
     lengths = lengths[:, None]
-    bias = torch.where(place == lengths, many, torch.where(place < lengths, 0.0, -math.inf))
+    bias = (many * (place == lengths)).masked_fill(place > lengths, -math.inf)
     return bias[:, None, None]
 
 

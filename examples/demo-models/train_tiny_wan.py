@@ -21,10 +21,12 @@ from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from transformers import UMT5Config, UMT5EncoderModel
 
 import cuda_graphs
+import muon
 import tiny_wan_data as data
 import tiny_wan_save as saving
 import tiny_wan_text as text
 import tiny_wan_transformer as passes
+import tiny_wan_umt5 as umt5
 import tiny_wan_vae as whole
 
 Z, PATCH = 6, 4
@@ -47,6 +49,7 @@ EMPTY, NEGATIVE = 0.10, 0.05  # Shares of captions replaced, for guidance.
 NOISE = 0.15  # What is added to latents at least when the VAE learns to decode them.
 KL = 1.5e-4
 SPLICED = 0.3  # Share of the VAE's clips whose last latent frame is another clip's.
+AVERAGED = 8  # Steps from one moment of the average of the weights to the next.
 STILL_FRAMES = 9  # As ourvidz-wan/src/reference/hold.rs has them.
 
 
@@ -162,7 +165,7 @@ def vae_steps(vae, optimizer, recorded: bool):
     def get(bucket: int, splice: bool):
         def one(video: torch.Tensor) -> torch.Tensor:
             loss = vae_loss(vae, video, splice)
-            step(optimizer, parameters, loss)
+            step([optimizer], parameters, loss)
             return loss
 
         if (bucket, splice) not in made:
@@ -214,11 +217,12 @@ def set_rate(optimizer, rate: float) -> None:
             group["lr"] = rate
 
 
-def step(optimizer, parameters, loss: torch.Tensor) -> None:
+def step(optimizers, parameters, loss: torch.Tensor) -> None:
     loss.backward()
     torch.nn.utils.clip_grad_norm_(parameters, 1.0, foreach=True)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
+    for optimizer in optimizers:
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
 
 
 def count(model) -> int:
@@ -236,8 +240,8 @@ def models(args, folder: Path):
                         tokenizer_class="T5Tokenizer", **TEXT_ENCODER)
     encoder, transformer = UMT5EncoderModel(config), WanTransformer3DModel(**TRANSFORMER)
     passes.initialize(transformer)
-    log(f"text encoder: {count(encoder)} parameters, transformer: {count(transformer)}, passes agree to "
-        f"{passes.check(transformer):.1e}")
+    log(f"text encoder: {count(encoder)} parameters, passes agree to {umt5.check(encoder):.1e}")
+    log(f"transformer: {count(transformer)} parameters, passes agree to {passes.check(transformer):.1e}")
     return encoder, transformer, vae
 
 
@@ -245,37 +249,37 @@ def train_transformer(args, encoder, transformer, cache, tokenizer, device) -> N
     encoder.to(device).train()
     transformer.to(device).train()
     parameters = [*encoder.parameters(), *transformer.parameters()]
-    matrices = [p for p in parameters if p.ndim > 1]
-    groups = [{"params": matrices, "weight_decay": 0.01},
-              {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=args.lr, betas=(0.9, 0.98), fused=device.type == "cuda")
+    optimizers = transformer_optimizers(args, transformer, parameters, device)
     average = [p.detach().clone() for p in parameters]
     path = args.work / "transformer.pt"
     state = torch.load(path, map_location=device) if path.exists() else {"spent": 0.0, "steps": 0}
     if "average" in state:
         encoder.load_state_dict(state["encoder"])
         transformer.load_state_dict(state["transformer"])
-        optimizer.load_state_dict(state["optimizer"])
+        for optimizer, kept in zip(optimizers, state["optimizers"]):
+            optimizer.load_state_dict(kept)
         average = state["average"]
     generator = torch.Generator(device).manual_seed(args.seed + state["steps"])
+    torch.manual_seed(args.seed + state["steps"])  # Of the noise and its levels.
     choice = random.Random(args.seed + state["steps"])
     # Of a bucket that the cache had no time for, nothing is taken.
     weights = [b.weight if filled else 0.0 for b, filled in zip(cache.buckets, cache.filled)]
-    ropes = [passes.rotary(transformer, *b.latents, device) for b in cache.buckets]
     replaced = [(row[None].to(device), length.to(device)) for row, length in zip(*tokenizer(["", text.NEGATIVE]))]
+    steps = transformer_steps(encoder, transformer, cache, optimizers, parameters, recorded=args.graphs)
     before, budget = state["steps"], Budget("transformer", args.minutes, args, state["spent"])
     while not budget.over:
         (n,) = choice.choices(range(len(cache.buckets)), weights)
         batch = draw_batch(cache, n, replaced, generator)
-        loss = flow_loss(encoder, transformer, *batch, ropes[n], generator)
-        set_rate(optimizer, args.lr * budget.rate(0.04))
-        step(optimizer, parameters, loss)
-        steps = before + budget.steps
-        torch._foreach_lerp_(average, [p.detach() for p in parameters], 1 - min(0.9995, (1 + steps) / (10 + steps)))
-        budget.note(cache.buckets[n].name, loss)
+        for optimizer, highest in zip(optimizers, (args.lr, args.lr_muon)):
+            set_rate(optimizer, highest * budget.rate(0.04))
+        budget.note(cache.buckets[n].name, steps[n](*batch))
+        done = before + budget.steps
+        if done % AVERAGED == 0:
+            kept = min(0.9998, (1 + done) / (10 + done)) ** AVERAGED
+            torch._foreach_lerp_(average, [p.detach() for p in parameters], 1 - kept)
         if budget.due() or session_over(args):
             keep(path, {"encoder": encoder.state_dict(), "transformer": transformer.state_dict(),
-                        "optimizer": optimizer.state_dict(), "average": average, "spent": budget.spent,
+                        "optimizers": [o.state_dict() for o in optimizers], "average": average, "spent": budget.spent,
                         "steps": before + budget.steps})
             if session_over(args):
                 break
@@ -283,6 +287,36 @@ def train_transformer(args, encoder, transformer, cache, tokenizer, device) -> N
         parameter.data.copy_(value)
     log(f"transformer: {before + budget.steps} steps, {'over' if budget.over else 'start again to go on'}")
     encoder.eval(), transformer.eval()
+
+
+def transformer_optimizers(args, transformer, parameters, device) -> tuple:
+    """AdamW, and Muon for the matrices of the transformer's blocks."""
+    inner = [p for p in transformer.blocks.parameters() if p.ndim == 2]
+    taken = {id(p) for p in inner}
+    others = [p for p in parameters if id(p) not in taken]
+    groups = [{"params": [p for p in others if p.ndim > 1], "weight_decay": 0.01},
+              {"params": [p for p in others if p.ndim <= 1], "weight_decay": 0.0}]
+    rates = [torch.tensor(rate, device=device) if args.graphs else rate for rate in (args.lr, args.lr_muon)]
+    adam = torch.optim.AdamW(groups, lr=rates[0], betas=(0.9, 0.99), fused=device.type == "cuda",
+                             capturable=args.graphs)
+    return adam, muon.Muon(inner, rates[1], weight_decay=0.01)
+
+
+def transformer_steps(encoder, transformer, cache, optimizers, parameters, recorded: bool) -> list:
+    """A step for each bucket, as a function of a batch; recorded where it first comes up."""
+    pairs = umt5.buckets(encoder, text.LENGTH, cache.device)
+
+    def of(bucket):
+        rope = passes.rotary(transformer, *bucket.latents, cache.device)
+
+        def one(latents, ids, lengths) -> torch.Tensor:
+            loss = flow_loss(encoder, transformer, latents, ids, lengths, rope, pairs)
+            step(optimizers, parameters, loss)
+            return loss
+
+        return cuda_graphs.Recorded(one) if recorded else one
+
+    return [of(bucket) for bucket in cache.buckets]
 
 
 def draw_batch(cache, n: int, replaced, generator):
@@ -300,19 +334,17 @@ def draw_batch(cache, n: int, replaced, generator):
     return latents.float(), ids, lengths
 
 
-def flow_loss(encoder, transformer, latents, ids, lengths, rope, generator) -> torch.Tensor:
+def flow_loss(encoder, transformer, latents, ids, lengths, rope, pairs) -> torch.Tensor:
     many, device = len(latents), latents.device
-    normal = torch.randn(many, generator=generator, device=device)
-    even = torch.rand(many, generator=generator, device=device)
-    middle = torch.rand(many, generator=generator, device=device) < 0.7
+    normal, even = torch.randn(many, device=device), torch.rand(many, device=device)
+    middle = torch.rand(many, device=device) < 0.7
     sigma = torch.where(middle, torch.sigmoid(1.2 * normal), even)
     sigma = SHIFT * sigma / (1 + (SHIFT - 1) * sigma)
-    noise = torch.randn(latents.shape, generator=generator, device=device)
+    noise = torch.randn_like(latents)
     level = sigma[:, None, None]
     noisy = (1 - level) * latents + level * noise
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-        mask = torch.arange(text.LENGTH, device=device) < lengths[:, None]
-        embeds = encoder(ids, mask.long()).last_hidden_state * mask[..., None]
+        embeds = umt5.forward(encoder, ids, lengths, pairs)
         bias = passes.padding_bias(lengths, text.LENGTH)
         velocity = passes.forward(transformer, noisy, 1000 * sigma, embeds, bias, rope)
     return F.mse_loss(velocity.float(), noise - latents)
@@ -329,9 +361,10 @@ def arguments():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--lr-vae", type=float, default=1.5e-3)
     parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--lr-muon", type=float, default=3e-3)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--compile", nargs="?", const="inductor", metavar="BACKEND", help="torch.compile parts")
-    parser.add_argument("--graphs", action="store_true", help="record the VAE's steps as CUDA graphs")
+    parser.add_argument("--graphs", action="store_true", help="record steps as CUDA graphs")
     parser.add_argument("--buckets", help="names of the sizes to train with, as 256x256x17, with commas between")
     parser.add_argument("--start-from", type=Path, help="a tiny-wan whose text encoder and transformer to begin with")
     parser.add_argument("--smoke", action="store_true", help="tiny clips and few, to try the script")
@@ -358,6 +391,7 @@ def main() -> None:
     log("a rehearsal of saving: " + saving.save(args.work / "rehearsal", pieces, encoder, transformer, vae))
     if args.compile:
         passes.compile_parts(args.compile)
+        umt5.compile_parts(args.compile)
     train_vae(args, vae, data.SMOKE_VAE_BUCKETS if args.smoke else data.VAE_BUCKETS, device)
     buckets = data.SMOKE_BUCKETS if args.smoke else data.BUCKETS
     if args.buckets:
