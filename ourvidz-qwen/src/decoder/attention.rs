@@ -1,4 +1,4 @@
-use ourvidz_runtime::nn::CachedAttention;
+use ourvidz_runtime::nn::{CachedAttention, Norm};
 use ourvidz_runtime::{Attribute, DType, Dim, Graph, Target, Value, Weights, nn};
 
 use super::{CacheAttention, DecoderOptions, Matrices, QwenConfig, cache_names};
@@ -36,8 +36,10 @@ impl<'a> Attention<'a> {
         Ok(Attention { config, matrices, capacity, cached, cache_attention, lowering })
     }
 
-    /// x: [B, L, D] -> [B, L, D]
+    /// x: [B, L, D] -> [B, L, D]: x and the attention of its norm. Reads both of the layer's place.
     pub(super) fn layer(&self, g: &mut Graph, w: &Weights<'_>, x: Value, layer: usize) -> Result<Value> {
+        let (norm, w) = (w.at("input_layernorm"), &w.at("self_attn"));
+        let norm = Norm { weights: &norm, eps: self.config.rms_norm_eps };
         let (c, bias) = (self.config, self.config.qkv_bias());
         let widths = [c.num_attention_heads, c.num_key_value_heads, c.num_key_value_heads];
         let widths = widths.map(|heads| heads * c.head_dim());
@@ -45,10 +47,12 @@ impl<'a> Attention<'a> {
         let packed = matches!(self.lowering, Lowering::Fused { .. }) && !c.qk_norm();
         let y = if packed {
             let places = places.each_ref();
-            let qkv = nn::project_three(g, places, x, widths, bias, self.matrices)?;
+            let qkv = nn::project_three(g, places, x, Some(norm), widths, bias, self.matrices)?;
             self.fused(g, [Some(qkv), None, None], layer)?
         } else {
-            let mut project = |i: usize| nn::project(g, &places[i], x, widths[i], bias, self.matrices);
+            let normed = nn::rms_norm(g, norm.weights, x, norm.eps)?;
+            let mut project =
+                |i: usize| nn::project(g, &places[i], normed, None, widths[i], bias, self.matrices);
             let [q, k, v] = [project(0)?, project(1)?, project(2)?];
             match &self.lowering {
                 Lowering::Portable { cos, sin, mask } => {
@@ -66,7 +70,7 @@ impl<'a> Attention<'a> {
                 }
             }
         };
-        Ok(nn::project(g, &w.at("o_proj"), y, c.hidden_size, false, self.matrices)?)
+        Ok(nn::project_residual(g, &w.at("o_proj"), y, x, false, self.matrices)?)
     }
 
     /// x: [B, L, N * H] -> [B, L, N, H], each head normalised where the model does that.

@@ -7,6 +7,7 @@ mod session;
 
 use std::str::FromStr;
 
+use ourvidz_runtime::nn::Norm;
 use ourvidz_runtime::{DType, Graph, TensorSet, Value, Weights, nn};
 
 use crate::{Error, Result};
@@ -97,29 +98,26 @@ pub fn build(
     let ids = g.input("input_ids", DType::I64, vec!["batch".into(), "length".into()]);
     let logits = options.output == Output::Logits;
     let attention = Attention::new(g, config, options, logits)?;
-    let eps = config.rms_norm_eps;
     let layers = model.at("layers");
 
     let table = model.at("embed_tokens");
     let mut x = nn::embedding(g, &table, ids, config.vocab_size, config.hidden_size)?; // [B, L, D]
-    let mut normed = nn::rms_norm(g, &layers.at(0).at("input_layernorm"), x, eps)?;
     for i in 0..config.num_hidden_layers {
         let w = layers.at(i);
-        let attended = attention.layer(g, &w.at("self_attn"), normed, i)?;
-        (x, normed) = nn::add_rms_norm(g, &w.at("post_attention_layernorm"), x, attended, eps)?;
-        let fed = feed_forward(g, &w.at("mlp"), normed, config, options.matrices)?;
-        let last = i + 1 == config.num_hidden_layers;
-        let norm = if last { model.at("norm") } else { layers.at(i + 1).at("input_layernorm") };
-        (x, normed) = nn::add_rms_norm(g, &norm, x, fed, eps)?;
+        x = attention.layer(g, &w, x, i)?;
+        x = feed_forward(g, &w, x, config, options.matrices)?;
     }
+    let norm = model.at("norm");
+    let norm = Norm { weights: &norm, eps: config.rms_norm_eps };
     match options.output {
         Output::HiddenStates => {
+            let normed = nn::rms_norm(g, norm.weights, x, norm.eps)?;
             g.output("last_hidden_state", normed);
             tensors.skip("lm_head.weight");
         }
         Output::Logits => {
             let w = if config.tie_word_embeddings { table } else { root.at("lm_head") };
-            head::logits(g, &w, normed, config, options.matrices)?;
+            head::logits(g, &w, x, norm, config, options.matrices)?;
             if config.tie_word_embeddings {
                 // Some files repeat the table under this name.
                 tensors.skip("lm_head.weight");
@@ -129,7 +127,7 @@ pub fn build(
     Ok(tensors.finish()?)
 }
 
-/// x: [B, L, D] -> [B, L, D]: `down(silu(gate(x)) * up(x))`.
+/// x: [B, L, D] -> [B, L, D]: `x + down(silu(gate(y)) * up(y))` of the norm y of x.
 fn feed_forward(
     g: &mut Graph,
     w: &Weights<'_>,
@@ -137,9 +135,11 @@ fn feed_forward(
     config: &QwenConfig,
     matrices: Matrices,
 ) -> Result<Value> {
+    let (norm, w) = (w.at("post_attention_layernorm"), w.at("mlp"));
+    let norm = Norm { weights: &norm, eps: config.rms_norm_eps };
     let places = [&w.at("gate_proj"), &w.at("up_proj")];
-    let hidden = nn::swiglu(g, places, x, config.intermediate_size, matrices)?;
-    Ok(nn::project(g, &w.at("down_proj"), hidden, config.hidden_size, false, matrices)?)
+    let hidden = nn::swiglu(g, places, x, Some(norm), config.intermediate_size, matrices)?;
+    Ok(nn::project_residual(g, &w.at("down_proj"), hidden, x, false, matrices)?)
 }
 
 /// Names of the cache's tensors of layer `i`, before and after a run: keys, then values.

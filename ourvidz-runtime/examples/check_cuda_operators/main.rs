@@ -10,6 +10,7 @@
 
 mod cached_attention;
 mod kept_frames;
+mod projections;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -178,6 +179,7 @@ fn main() -> Result<()> {
     }
     wrong.extend(kept_frames::check(device)?);
     wrong.extend(cached_attention::check(device, tokens > 0)?);
+    wrong.extend(projections::check(device)?);
     ensure!(wrong.is_empty(), "too far from the standard lowering:\n{}", wrong.join("\n"));
     Ok(())
 }

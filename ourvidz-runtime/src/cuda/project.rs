@@ -9,12 +9,14 @@ use ort::operator::KernelContext;
 use super::context::{Argument, Source};
 use super::definition::{Definition, DeviceRun, HostTensor, Input, Operand};
 use super::matmul::{Operands, Plan, Product};
+use super::rms_norm::{norm_rows, normalise};
 use super::rows::{TYPES, pack, type_number};
 use crate::DType;
 use crate::weights::INT4_BLOCK;
 
 const ONE_ROW: &str = include_str!("kernels/project.cu");
 const ONE_ROW_INT4: &str = include_str!("kernels/project_int4.cu");
+const NORM_OF_ROW: &str = include_str!("kernels/norm_of_row.cu");
 const MANY_ROWS: &str = include_str!("kernels/project_many.cu");
 
 /// Warps of a block.
@@ -25,6 +27,8 @@ const ENOUGH_WARPS: usize = 8448;
 const ENOUGH_MATRIX_WARPS: usize = 3200;
 /// Columns of four-bit numbers for which x fits a block's own memory.
 const MOST_COLUMNS: usize = 22_000;
+/// Packs of x that a thread may hold while it makes the norm of x for itself.
+const MOST_HELD: usize = 4;
 /// Bytes that a quantised matrix, or some rows of it, may have as numbers: its product reads them from the cache of the
 /// GPU, where they were written.
 const MOST_DEQUANTISED: usize = 4096 << 20;
@@ -35,6 +39,9 @@ const MOST_DEQUANTISED: usize = 4096 << 20;
 /// - `SwiGlu`, `SwiGluInt4`: two matrices, `silu(x m0) * (x m1)`.
 /// - `ProjectThree`, `ProjectThreeInt4`: three matrices, their products side by side, with three biases or none.
 ///
+/// Behind all of these, where the attribute `norm` says so, the weight `[K]` of an RMS norm with `epsilon`: then x
+/// stands for its norm, rounded to x's type.
+///
 /// With `INT4`, a matrix is bytes [N, K / 32, 16] and scales `[N * K / 32]` behind them.
 pub(super) struct Projection<const PARTS: usize, const INT4: bool>;
 
@@ -42,6 +49,8 @@ pub(super) struct Projection<const PARTS: usize, const INT4: bool>;
 pub(super) struct Node {
     bias: bool,
     residual: bool,
+    /// Where there is one, what it adds to the mean of squares.
+    norm: Option<f32>,
     plans: HashMap<Product, Plan>,
 }
 
@@ -52,6 +61,8 @@ struct Parts<'a, X> {
     scales: Vec<&'a X>,
     biases: Vec<&'a X>,
     residual: Option<&'a X>,
+    /// The weight of a norm, and what the norm adds to the mean of squares.
+    norm: Option<(&'a X, f32)>,
 }
 
 impl<'a, X> Parts<'a, X> {
@@ -70,7 +81,37 @@ impl<'a, X> Parts<'a, X> {
             biases.push(rest.next().ok_or_else(missing)?);
         }
         let residual = if node.residual { Some(rest.next().ok_or_else(missing)?) } else { None };
-        Ok(Parts { x, matrices, scales, biases, residual })
+        let norm = match node.norm {
+            Some(eps) => Some((rest.next().ok_or_else(missing)?, eps)),
+            None => None,
+        };
+        Ok(Parts { x, matrices, scales, biases, residual, norm })
+    }
+
+    /// Whether all have shapes that fit x and the result, whose shape is `y`.
+    fn check(&self, shape: fn(&X) -> &[i64], y: &[i64]) -> Result<(), String> {
+        let k = shape(self.x).last().copied().unwrap_or(1);
+        let fits = |i: usize, m: &[i64]| {
+            let n = m.first().copied().unwrap_or(0);
+            columns(m) == k
+                && self.biases.get(i).is_none_or(|b| shape(b) == [n])
+                && self.scales.get(i).is_none_or(|s| shape(s) == [n * (k / INT4_BLOCK as i64)])
+        };
+        let matrices: Vec<&[i64]> = self.matrices.iter().map(|m| shape(m)).collect();
+        let even = matrices.len() != 2 || matrices[0] == matrices[1];
+        if !matrices.iter().enumerate().all(|(i, m)| fits(i, m)) || !even {
+            return Err(format!(
+                "matrices {matrices:?}, or what belongs to them, do not fit {:?}",
+                shape(self.x)
+            ));
+        }
+        if self.residual.is_some_and(|r| shape(r) != y) {
+            return Err(format!("the residual is not {y:?}"));
+        }
+        if self.norm.is_some_and(|(weight, _)| shape(weight) != [k]) {
+            return Err(format!("the norm's weight is not [{k}]"));
+        }
+        Ok(())
     }
 }
 
@@ -95,19 +136,22 @@ impl<const PARTS: usize, const INT4: bool> Definition for Projection<PARTS, INT4
     const INPUTS: &'static [Input] = {
         use Input::{Bytes, Same, SameOrNone};
         match (PARTS, INT4) {
-            (1, false) => &[Same, Same, SameOrNone, SameOrNone],
-            (1, true) => &[Same, Bytes, Same, SameOrNone, SameOrNone],
-            (2, false) => &[Same, Same, Same],
-            (2, true) => &[Same, Bytes, Same, Bytes, Same],
-            (_, false) => &[Same, Same, Same, Same, SameOrNone, SameOrNone, SameOrNone],
-            (_, true) => &[Same, Bytes, Same, Bytes, Same, Bytes, Same, SameOrNone, SameOrNone, SameOrNone],
+            (1, false) => &[Same, Same, SameOrNone, SameOrNone, SameOrNone],
+            (1, true) => &[Same, Bytes, Same, SameOrNone, SameOrNone, SameOrNone],
+            (2, false) => &[Same, Same, Same, SameOrNone],
+            (2, true) => &[Same, Bytes, Same, Bytes, Same, SameOrNone],
+            (_, false) => &[Same, Same, Same, Same, SameOrNone, SameOrNone, SameOrNone, SameOrNone],
+            (_, true) => {
+                &[Same, Bytes, Same, Bytes, Same, Bytes, Same, SameOrNone, SameOrNone, SameOrNone, SameOrNone]
+            }
         }
     };
     type Node = Node;
 
     fn node(attributes: &KernelContext<'_>) -> Node {
         let flag = |name| attributes.get::<i64>(name) == Some(1);
-        Node { bias: flag("bias"), residual: flag("residual"), plans: HashMap::new() }
+        let norm = flag("norm").then(|| attributes.get::<f32>("epsilon").unwrap_or_default());
+        Node { bias: flag("bias"), residual: flag("residual"), norm, plans: HashMap::new() }
     }
 
     fn shape(_: Option<&Node>, inputs: &[&[i64]]) -> Option<Vec<i64>> {
@@ -123,10 +167,12 @@ impl<const PARTS: usize, const INT4: bool> Definition for Projection<PARTS, INT4
 
     fn on_host(node: &Node, inputs: &[HostTensor]) -> Result<Vec<Vec<f32>>, String> {
         let parts = Parts::new(node, PARTS, INT4, inputs)?;
+        let shapes: Vec<&[i64]> = inputs.iter().map(|input| &input.shape[..]).collect();
+        let y = Self::shape(Some(node), &shapes).unwrap_or_default();
+        parts.check(|input| &input.shape, &y)?;
         let k = parts.x.width();
-        if parts.matrices.iter().any(|m| columns(&m.shape) != k as i64) {
-            return Err(format!("a matrix does not have {k} columns"));
-        }
+        let normed = parts.norm.map(|(weight, eps)| normalise(&parts.x.data, weight, eps));
+        let x = normed.as_ref().unwrap_or(&parts.x.data);
         let matrices: Vec<Vec<f32>> = (0..PARTS)
             .map(|i| match parts.scales.get(i) {
                 Some(scales) => dequantised(&parts.matrices[i].data, &scales.data),
@@ -134,7 +180,7 @@ impl<const PARTS: usize, const INT4: bool> Definition for Projection<PARTS, INT4
             })
             .collect();
         let mut y = Vec::new();
-        for row in parts.x.data.chunks_exact(k.max(1)) {
+        for row in x.chunks_exact(k.max(1)) {
             let products: Vec<Vec<f32>> = matrices
                 .iter()
                 .enumerate()
@@ -158,82 +204,110 @@ impl<const PARTS: usize, const INT4: bool> Definition for Projection<PARTS, INT4
     }
 
     fn on_device(node: &mut Node, run: &DeviceRun<'_>) -> Result<(), String> {
-        let Parts { x, matrices, scales, biases, residual } = Parts::new(node, PARTS, INT4, &run.inputs)?;
-        let (k, y) = (x.width(), &run.outputs[0]);
-        let fits = |i: usize, m: &&Operand| {
-            let n = m.shape.first().copied().unwrap_or(0);
-            columns(&m.shape) == k as i64
-                && biases.get(i).is_none_or(|b| b.shape == [n])
-                && scales.get(i).is_none_or(|s| s.shape == [n * (k / INT4_BLOCK) as i64])
-        };
-        let even = PARTS != 2 || matrices[0].shape == matrices[1].shape;
-        if !matrices.iter().enumerate().all(|(i, m)| fits(i, m)) || !even {
-            let shapes: Vec<_> = run.inputs.iter().map(|input| &input.shape).collect();
-            return Err(format!("inputs {shapes:?} do not fit"));
+        let mut parts = Parts::new(node, PARTS, INT4, &run.inputs)?;
+        parts.check(|input| &input.shape, &run.outputs[0].shape)?;
+        let one = (parts.x.rows() == 1).then(|| OneRow::new::<PARTS, INT4>(run, &parts));
+        let by_itself = parts.norm.filter(|_| one.as_ref().is_none_or(|one| !one.norms()));
+        let (allocator, mut scratch, normed);
+        if let Some((weight, eps)) = by_itself {
+            let (x, numbers) = (parts.x, parts.x.rows() * parts.x.width());
+            allocator = run.allocator()?;
+            scratch = allocator.alloc::<u8>(numbers * run.dtype.size()).map_err(|e| e.to_string())?;
+            normed = Operand { shape: x.shape.clone(), pointer: scratch.as_mut_ptr().cast() };
+            // SAFETY: the shapes were checked above, and the memory is as large as x.
+            unsafe { norm_rows(run, x, weight, eps, normed.pointer)? };
+            (parts.x, parts.norm) = (&normed, None);
         }
-        if residual.is_some_and(|r| r.shape != y.shape) {
-            return Err(format!("the residual is not {:?}", y.shape));
-        }
-        let parts = Parts { x, matrices, scales, biases, residual };
-        match x.rows() {
+        match one {
             // SAFETY: the shapes were checked above.
-            1 => unsafe { one_row::<PARTS, INT4>(run, &parts) },
-            _ => many_rows::<PARTS>(&mut node.plans, run, &parts),
+            Some(one) => unsafe { one.run(run, &parts) },
+            None => many_rows::<PARTS>(&mut node.plans, run, &parts),
         }
     }
 }
 
-/// # Safety
-/// The operands' shapes must fit one another.
-unsafe fn one_row<const PARTS: usize, const INT4: bool>(
-    run: &DeviceRun<'_>,
-    parts: &Parts<'_, Operand>,
-) -> Result<(), String> {
-    let k = parts.x.width();
-    let gated = PARTS == 2;
-    let sizes: Vec<usize> = parts.matrices.iter().map(|m| m.shape[0] as usize).collect();
-    let rows = if gated { sizes[0] } else { sizes.iter().sum() };
-    let on_tensor_cores = INT4 && run.dtype != DType::F32 && k <= MOST_COLUMNS && run.context.has_bf16_products();
-    let (name, code, units, split, warps) = if on_tensor_cores {
-        let units = rows.div_ceil(if gated { 8 } else { 16 });
-        let split = (ENOUGH_MATRIX_WARPS / units.max(1)).next_power_of_two().min(16);
-        ("project_int4", ONE_ROW_INT4, units, split, split.max(WARPS))
-    } else {
-        // A warp has four rows of four-bit numbers at a time, so that what it makes of x serves them all.
-        let units = match (INT4, gated) {
-            (true, true) => rows.div_ceil(2),
-            (true, false) => rows.div_ceil(4),
-            _ => rows,
+/// How the products of one row are computed.
+struct OneRow {
+    name: &'static str,
+    code: &'static str,
+    gated: bool,
+    int4: bool,
+    /// Rows of each matrix.
+    sizes: Vec<usize>,
+    /// What a warp, or `split` of them, makes at a time: so many there are.
+    units: usize,
+    split: usize,
+    /// Of a block.
+    warps: usize,
+    pack: usize,
+    k: usize,
+}
+
+impl OneRow {
+    fn new<const PARTS: usize, const INT4: bool>(run: &DeviceRun<'_>, parts: &Parts<'_, Operand>) -> OneRow {
+        let k = parts.x.width();
+        let gated = PARTS == 2;
+        let sizes: Vec<usize> = parts.matrices.iter().map(|m| m.shape[0] as usize).collect();
+        let rows = if gated { sizes[0] } else { sizes.iter().sum() };
+        let pack = pack(run.dtype, if INT4 { [k, 8] } else { [k, k] });
+        let on_tensor_cores =
+            INT4 && run.dtype != DType::F32 && k <= MOST_COLUMNS && run.context.has_bf16_products();
+        let (name, code, units, split, warps) = if on_tensor_cores {
+            let units = rows.div_ceil(if gated { 8 } else { 16 });
+            let split = (ENOUGH_MATRIX_WARPS / units.max(1)).next_power_of_two().min(16);
+            ("project_int4", ONE_ROW_INT4, units, split, split.max(WARPS))
+        } else {
+            // A warp has four rows of four-bit numbers at a time, so that what it makes of x serves them all.
+            let units = match (INT4, gated) {
+                (true, true) => rows.div_ceil(2),
+                (true, false) => rows.div_ceil(4),
+                _ => rows,
+            };
+            let split = match ENOUGH_WARPS / units.max(1) {
+                0 | 1 => 1,
+                2 | 3 => 2,
+                _ => 4,
+            };
+            ("project", ONE_ROW, units, split, WARPS)
         };
-        let split = match ENOUGH_WARPS / units.max(1) {
-            0 | 1 => 1,
-            2 | 3 => 2,
-            _ => 4,
-        };
-        ("project", ONE_ROW, units, split, WARPS)
-    };
-    let number = |n: usize| n as i64;
-    let macros = [
-        ("TYPE", type_number(run.dtype)),
-        ("PACK", number(pack(run.dtype, if INT4 { [k, 8] } else { [k, k] }))),
-        ("K", number(k)),
-        ("GATED", gated.into()),
-        ("INT4", INT4.into()),
-        ("SPLIT", number(split)),
-        ("WARPS", number(warps)),
-    ];
-    let kernel = run.context.kernel(&Source { name, code: &[TYPES, code], macros: &macros })?;
-    let pointer = |of: &[&Operand], i: usize| Argument::Pointer(of.get(i).map_or(null_mut(), |x| x.pointer));
-    let mut arguments = vec![Argument::Pointer(parts.x.pointer)];
-    for group in [&parts.matrices, &parts.scales, &parts.biases] {
-        arguments.extend((0..3).map(|i| pointer(group, i)));
+        OneRow { name, code, gated, int4: INT4, sizes, units, split, warps, pack, k }
     }
-    arguments.push(Argument::Pointer(parts.residual.map_or(null_mut(), |r| r.pointer)));
-    arguments.push(Argument::Pointer(run.outputs[0].pointer));
-    arguments.extend((0..3).map(|i| Argument::Count(sizes.get(i).map_or(0, |n| *n as i64))));
-    let blocks = (units * split).div_ceil(warps);
-    // SAFETY: the arguments are those of the code; as promised by the caller.
-    unsafe { run.context.launch(kernel, (blocks, 32 * warps), run.stream, &mut arguments) }
+
+    /// Whether every block makes the norm of x for itself: where its threads can hold x.
+    fn norms(&self) -> bool {
+        self.k / self.pack <= MOST_HELD * 32 * self.warps
+    }
+
+    /// # Safety
+    /// The operands' shapes must fit one another, and a norm be one that a block makes for itself.
+    unsafe fn run(&self, run: &DeviceRun<'_>, parts: &Parts<'_, Operand>) -> Result<(), String> {
+        let number = |n: usize| n as i64;
+        let macros = [
+            ("TYPE", type_number(run.dtype)),
+            ("PACK", number(self.pack)),
+            ("K", number(self.k)),
+            ("GATED", self.gated.into()),
+            ("INT4", self.int4.into()),
+            ("SPLIT", number(self.split)),
+            ("WARPS", number(self.warps)),
+            ("NORM", parts.norm.is_some().into()),
+        ];
+        let code = &[TYPES, NORM_OF_ROW, self.code];
+        let kernel = run.context.kernel(&Source { name: self.name, code, macros: &macros })?;
+        let pointer = |x: Option<&Operand>| Argument::Pointer(x.map_or(null_mut(), |x| x.pointer));
+        let mut arguments = vec![pointer(Some(parts.x))];
+        for group in [&parts.matrices, &parts.scales, &parts.biases] {
+            arguments.extend((0..3).map(|i| pointer(group.get(i).copied())));
+        }
+        arguments.push(pointer(parts.residual));
+        arguments.push(pointer(parts.norm.map(|(weight, _)| weight)));
+        arguments.push(pointer(run.outputs.first()));
+        arguments.extend((0..3).map(|i| Argument::Count(self.sizes.get(i).map_or(0, |n| *n as i64))));
+        arguments.push(Argument::Number(parts.norm.map_or(0.0, |(_, eps)| eps)));
+        let blocks = (self.units * self.split).div_ceil(self.warps);
+        // SAFETY: the arguments are those of the code; as promised by the caller.
+        unsafe { run.context.launch(kernel, (blocks, 32 * self.warps), run.stream, &mut arguments) }
+    }
 }
 
 fn many_rows<const PARTS: usize>(

@@ -1,3 +1,4 @@
+use std::ffi::c_void;
 use std::ptr::null_mut;
 
 use ort::operator::KernelContext;
@@ -185,7 +186,42 @@ fn launch(
     unsafe { rows.launch(kernel, run, arguments) }
 }
 
-fn normalise(x: &[f32], weight: &HostTensor, eps: f32) -> Vec<f32> {
+/// The norm of x [..., D] by itself, for an operator that goes on with it; y has room for as many numbers. The weight
+/// `[D]` is of x's type.
+///
+/// # Safety
+/// The operands' shapes must fit one another and the run's first output, which has as many rows as x.
+pub(super) unsafe fn norm_rows(
+    run: &DeviceRun<'_>,
+    x: &Operand,
+    weight: &Operand,
+    eps: f32,
+    y: *mut c_void,
+) -> Result<(), String> {
+    let rows = Rows::new(run.dtype, x.width(), x.width())?;
+    let flags = [("HEAD", 0), ("SILU", 0), ("BIAS", 0), ("PARTS", 0), ("SUM", 0), ("WEIGHT_AS_X", 1)];
+    let kernel = rows.kernel(run.context, run.dtype, CODE, &flags)?;
+    let none = || Argument::Pointer(null_mut());
+    let arguments = vec![
+        Argument::Pointer(x.pointer),
+        Argument::Pointer(weight.pointer),
+        none(),
+        none(),
+        Argument::Pointer(y),
+        Argument::Count(1),
+        Argument::Number(eps),
+        none(),
+        none(),
+        none(),
+        none(),
+        none(),
+    ];
+    // SAFETY: the arguments are those of the code; as promised by the caller.
+    unsafe { rows.launch(kernel, run, arguments) }
+}
+
+/// Rows of x, each normalised by itself.
+pub(super) fn normalise(x: &[f32], weight: &HostTensor, eps: f32) -> Vec<f32> {
     let d = weight.width();
     let row = |row: &[f32]| {
         let factor = 1.0 / (row.iter().map(|x| x * x).sum::<f32>() / d as f32 + eps).sqrt();

@@ -2,7 +2,6 @@
 
 mod model;
 mod ops;
-mod outputs;
 mod proto;
 mod shape;
 mod split;

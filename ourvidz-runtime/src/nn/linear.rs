@@ -132,7 +132,7 @@ fn fused(
 }
 
 /// [..., K] -> [..., `out`]
-fn product_shape(g: &Graph, x: Value, out: usize) -> Vec<Dim> {
+pub(super) fn product_shape(g: &Graph, x: Value, out: usize) -> Vec<Dim> {
     let mut shape = g.shape(x).to_vec();
     shape.pop();
     shape.push(out.into());

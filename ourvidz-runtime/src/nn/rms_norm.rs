@@ -34,36 +34,6 @@ pub fn rms_norm(g: &mut Graph, w: &Weights<'_>, x: Value, eps: f32) -> Result<Va
     g.mul(normed, weight)
 }
 
-/// A residual and the norm behind it: x, delta [..., D] -> x + delta and its [`rms_norm`]. Reads `weight` `[D]`.
-///
-/// # Errors
-/// Missing or wrongly shaped weights; shapes that differ.
-pub fn add_rms_norm(
-    g: &mut Graph,
-    w: &Weights<'_>,
-    x: Value,
-    delta: Value,
-    eps: f32,
-) -> Result<(Value, Value)> {
-    if g.target() != Target::Cuda {
-        let sum = g.add(x, delta)?;
-        return Ok((sum, rms_norm(g, w, sum, eps)?));
-    }
-    let d = g.fixed(x, -1)?;
-    let weight = g.weight(w, "weight", &[d])?;
-    let like = Some((g.dtype_of(x), g.shape(x).to_vec()));
-    let inputs = [Some(x), Some(delta), Some(weight)];
-    // The second and third output are of training.
-    let outputs = g.operator_with_optional_outputs(
-        "com.microsoft",
-        "SkipSimplifiedLayerNormalization",
-        &inputs,
-        vec![("epsilon", Attribute::Float(eps))],
-        vec![like.clone(), None, None, like],
-    );
-    Ok((outputs[3], outputs[0]))
-}
-
 /// Tables of a rotary embedding: cos and sin [L, H / 2] in f32, the same for every head.
 #[derive(Debug, Clone, Copy)]
 pub struct RotaryTables {

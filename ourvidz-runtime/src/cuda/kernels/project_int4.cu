@@ -6,6 +6,7 @@
 // the other lanes' numbers are, and a lane finds the sum of its block in the column 2 t.
 //
 // PARTS matrices side by side, or GATED: two of them, silu(x m0) * (x m1). SPLIT warps share rows; a block has WARPS.
+// NORM: of the RMS norm of x with this weight [K], which every block makes for itself.
 constexpr int BLOCKS = K / 32;
 constexpr int AHEAD = 2;
 constexpr int ROWS = GATED ? 8 : 16;
@@ -54,8 +55,8 @@ struct Ahead {
 
 extern "C" __global__ void __launch_bounds__(32 * WARPS, 32 / WARPS) project_int4(
     const T* __restrict__ x, const uint4* m0, const uint4* m1, const uint4* m2, const T* s0, const T* s1, const T* s2,
-    const T* b0, const T* b1, const T* b2, const T* residual, T* __restrict__ y, long long n0, long long n1,
-    long long n2) {
+    const T* b0, const T* b1, const T* b2, const T* residual, const T* __restrict__ norm, T* __restrict__ y,
+    long long n0, long long n1, long long n2, float eps) {
     // x block by block, the eight numbers of a word in the order in which `two` gives its numbers: 0 4 1 5 2 6 3 7.
     __shared__ uint4 ordered[BLOCKS * 4];
     __shared__ float sums_of_x[BLOCKS];
@@ -87,13 +88,23 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS, 32 / WARPS) project_int
             to.scales[r] = block < BLOCKS ? rows[r].scales[block] : T(0);
         }
     };
-    // The first numbers are on their way while x is put in order.
+    // The first numbers are on their way while x is normalised and put in order. Loads could be delayed to behind the
+    // norm's barrier, and would take registers meanwhile.
+#if NORM
+    if (first < count)
+        for (int i = 0; i < AHEAD; i++)
+            for (int r = 0; r < 2; r++) {
+                int block = 4 * (share + i * SPLIT) + t;
+                if (block < BLOCKS) prefetch(rows[r].blocks + block), prefetch(rows[r].scales + block);
+            }
+    Pack held[HELD];
+    norm_of_row(held, x, norm, eps);
+#endif
     Ahead ahead[AHEAD];
 #pragma unroll
     for (int i = 0; i < AHEAD; i++) fetch(ahead[i], 4 * (share + i * SPLIT) + t);
 
-    for (int i = threadIdx.x; i < BLOCKS * 4; i += 32 * WARPS) {
-        uint4 v = ((const uint4*)x)[i];
+    auto order = [&](int i, const uint4& v) {
         uint4 o;
         o.x = __byte_perm(v.x, v.z, 0x5410);
         o.y = __byte_perm(v.x, v.z, 0x7632);
@@ -108,7 +119,14 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS, 32 / WARPS) project_int
         sum += __shfl_xor_sync(four, sum, 1);
         sum += __shfl_xor_sync(four, sum, 2);
         if (i % 4 == 0) sums_of_x[i / 4] = sum * EXCESS;
-    }
+    };
+#if NORM
+#pragma unroll
+    for (int i = 0; i < HELD; i++)
+        if (held_pack(i) < BLOCKS * 4) order(held_pack(i), *(const uint4*)&held[i]);
+#else
+    for (int i = threadIdx.x; i < BLOCKS * 4; i += 32 * WARPS) order(i, ((const uint4*)x)[i]);
+#endif
     __syncthreads();
 
     float sums[2] = {};

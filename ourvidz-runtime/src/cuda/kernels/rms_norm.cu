@@ -1,8 +1,18 @@
 // y = s / sqrt(mean(s^2) + eps) * weight over a row; then SiLU (SILU 1), or pairs of neighbours turned by the angle of
 // the row's position (HEAD numbers per head, tables [positions, HEAD / 2]). s = x + part1 + ... + bias with as many
-// parts as PARTS says and with BIAS 1; with SUM 1 it is written too.
+// parts as PARTS says and with BIAS 1; with SUM 1 it is written too. The weight is float, or as x with WEIGHT_AS_X 1.
+#if WEIGHT_AS_X
+typedef T Weight;
+typedef Pack Weights;
+__device__ inline float wide(T x) { return widen(x); }
+#else
+typedef float Weight;
+typedef Floats Weights;
+__device__ inline float wide(float x) { return x; }
+#endif
+
 extern "C" __global__ void rms_norm(
-    const T* __restrict__ x, const float* __restrict__ weight, const float* __restrict__ cosines,
+    const T* __restrict__ x, const Weight* __restrict__ weight, const float* __restrict__ cosines,
     const float* __restrict__ sines, T* __restrict__ y, long long positions, float eps,
     const float* __restrict__ bias, const T* __restrict__ part1, const T* __restrict__ part2,
     const T* __restrict__ part3, T* __restrict__ sum, long long rows) {
@@ -58,10 +68,10 @@ extern "C" __global__ void rms_norm(
 #pragma unroll
     for (int i = 0; i < EACH; i++) {
         if (!has(i)) continue;
-        Floats w = ((const Floats*)weight)[pack_of_thread(i)];
+        Weights w = ((const Weights*)weight)[pack_of_thread(i)];
         Pack p;
 #pragma unroll
-        for (int k = 0; k < PACK; k++) v[i][k] *= factor * w.x[k];
+        for (int k = 0; k < PACK; k++) v[i][k] *= factor * wide(w.x[k]);
 #if HEAD
         struct __align__(PACK >= 8 ? 16 : 2 * PACK) Half { float x[PACK / 2]; };
         long long at = (row % positions) * (HEAD / 2) + pack_of_thread(i) * PACK % HEAD / 2;
