@@ -166,11 +166,7 @@ impl QwenPipelineBuilder {
             let rule = format!("from 2 to {trained}, the model's max_position_embeddings");
             return Err(Error::Request { field: "capacity", rule, value: capacity.to_string() });
         }
-        // The fused attention takes no fp32: there the standard operators run, with a cache that grows.
-        let target = match precision {
-            Precision::Fp32 => Target::Portable,
-            _ => self.device.target(),
-        };
+        let target = decoder::target(self.device, precision);
         let matrices = if weights == WeightType::Int4 { Matrices::Int4 } else { Matrices::Float };
         let cache_attention = self.cache_attention;
         let options = DecoderOptions { output: Output::Logits, capacity, matrices, cache_attention };

@@ -8,7 +8,7 @@ mod session;
 use std::str::FromStr;
 
 use ourvidz_runtime::nn::Norm;
-use ourvidz_runtime::{DType, Graph, TensorSet, Value, Weights, nn};
+use ourvidz_runtime::{DType, Device, Graph, Precision, Target, TensorSet, Value, Weights, nn};
 
 use crate::{Error, Result};
 use attention::Attention;
@@ -48,9 +48,9 @@ pub enum CacheAttention {
     /// `GroupQueryAttention` of ONNX Runtime.
     #[default]
     GroupQuery,
-    /// `CachedAttention`, one kernel of our own for one token. It takes each of a prompt's tokens by itself, without
-    /// tensor cores. Where heads are not multiples of 8 numbers, 256 at most, `GroupQuery` all the same. It has not run
-    /// on a GPU yet: `bench_qwen check` and `check_cuda_operators` are to be run first.
+    /// `CachedAttention`, one kernel of our own: faster for one token and slower for prompts, whose tokens it takes each
+    /// by itself, without tensor cores (docs/PERFORMANCE.md). Where heads are not multiples of 8 numbers, 256 at most,
+    /// `GroupQuery` all the same.
     Own,
 }
 
@@ -66,6 +66,15 @@ impl FromStr for CacheAttention {
                 Err(Error::Request { field: "cache_attention", rule, value: text.into() })
             }
         }
+    }
+}
+
+/// The operators that a decoder computes with on a device. The fused attention takes no fp32: there the standard ones
+/// run, with a cache that grows.
+pub(crate) fn target(device: Device, precision: Precision) -> Target {
+    match precision {
+        Precision::Fp32 => Target::Portable,
+        _ => device.target(),
     }
 }
 

@@ -44,7 +44,8 @@ pub(super) fn build(config: &SentenceConfig, device: Device, precision: Precisio
     let tensors = TensorSet::new("embedder", open_weights(&config.model, "model", None)?);
     let target = match (&kind, device.target()) {
         (Config::Bert(_), Target::Portable) if device == Device::Cpu => Target::Cpu,
-        (_, target) => target,
+        (Config::Bert(_), target) => target,
+        (Config::Qwen(_), _) => decoder::target(device, precision),
     };
     let mut g = Graph::new("embedder", target, precision.dtype());
     match &kind {

@@ -110,3 +110,15 @@ fn settings_that_cannot_be_followed_are_refused() -> Result<()> {
     ensure!(nothing.starts_with("config.json not found"), "{nothing}");
     Ok(())
 }
+
+/// ONNX Runtime's attention with a cache has no kernels for fp32 on CUDA.
+#[test]
+fn a_decoder_in_fp32_keeps_to_standard_operators() -> Result<()> {
+    let config = super::checkpoint::read(&golden("qwen3_last"))?;
+    for (precision, fused) in [(Precision::Fp32, false), (Precision::Bf16, true)] {
+        let graph = super::model::build(&config, Device::Cuda(0), precision)?.graph;
+        let found = graph.operators().any(|name| name.ends_with(":GroupQueryAttention"));
+        ensure!(found == fused, "{precision}");
+    }
+    Ok(())
+}

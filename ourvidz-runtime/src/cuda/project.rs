@@ -29,9 +29,6 @@ const ENOUGH_MATRIX_WARPS: usize = 3200;
 const MOST_COLUMNS: usize = 22_000;
 /// Packs of x that a thread may hold while it makes the norm of x for itself.
 const MOST_HELD: usize = 4;
-/// Bytes that a quantised matrix, or some rows of it, may have as numbers: its product reads them from the cache of the
-/// GPU, where they were written.
-const MOST_DEQUANTISED: usize = 4096 << 20;
 
 /// Products of a language model, made for one row of x: x [..., K] and matrices [N, K] -> [..., N].
 ///
@@ -228,8 +225,7 @@ impl<const PARTS: usize, const INT4: bool> Definition for Projection<PARTS, INT4
 
 /// How the products of one row are computed.
 struct OneRow {
-    name: &'static str,
-    code: &'static str,
+    on_tensor_cores: bool,
     gated: bool,
     int4: bool,
     /// Rows of each matrix.
@@ -252,10 +248,10 @@ impl OneRow {
         let pack = pack(run.dtype, if INT4 { [k, 8] } else { [k, k] });
         let on_tensor_cores =
             INT4 && run.dtype != DType::F32 && k <= MOST_COLUMNS && run.context.has_bf16_products();
-        let (name, code, units, split, warps) = if on_tensor_cores {
+        let (units, split, warps) = if on_tensor_cores {
             let units = rows.div_ceil(if gated { 8 } else { 16 });
             let split = (ENOUGH_MATRIX_WARPS / units.max(1)).next_power_of_two().min(16);
-            ("project_int4", ONE_ROW_INT4, units, split, split.max(WARPS))
+            (units, split, split.max(WARPS))
         } else {
             // A warp has four rows of four-bit numbers at a time, so that what it makes of x serves them all.
             let units = match (INT4, gated) {
@@ -268,14 +264,15 @@ impl OneRow {
                 2 | 3 => 2,
                 _ => 4,
             };
-            ("project", ONE_ROW, units, split, WARPS)
+            (units, split, WARPS)
         };
-        OneRow { name, code, gated, int4: INT4, sizes, units, split, warps, pack, k }
+        OneRow { on_tensor_cores, gated, int4: INT4, sizes, units, split, warps, pack, k }
     }
 
-    /// Whether every block makes the norm of x for itself: where its threads can hold x.
+    /// Whether every block makes the norm of x for itself: where it puts x in order anyway, and its threads can hold x.
+    /// For other products a norm by itself takes less time (docs/PERFORMANCE.md).
     fn norms(&self) -> bool {
-        self.k / self.pack <= MOST_HELD * 32 * self.warps
+        self.on_tensor_cores && self.k / self.pack <= MOST_HELD * 32 * self.warps
     }
 
     /// # Safety
@@ -292,18 +289,25 @@ impl OneRow {
             ("WARPS", number(self.warps)),
             ("NORM", parts.norm.is_some().into()),
         ];
-        let code = &[TYPES, NORM_OF_ROW, self.code];
-        let kernel = run.context.kernel(&Source { name: self.name, code, macros: &macros })?;
+        let source = match self.on_tensor_cores {
+            true => {
+                Source { name: "project_int4", code: &[TYPES, NORM_OF_ROW, ONE_ROW_INT4], macros: &macros }
+            }
+            false => Source { name: "project", code: &[TYPES, ONE_ROW], macros: &macros },
+        };
+        let kernel = run.context.kernel(&source)?;
         let pointer = |x: Option<&Operand>| Argument::Pointer(x.map_or(null_mut(), |x| x.pointer));
         let mut arguments = vec![pointer(Some(parts.x))];
         for group in [&parts.matrices, &parts.scales, &parts.biases] {
             arguments.extend((0..3).map(|i| pointer(group.get(i).copied())));
         }
         arguments.push(pointer(parts.residual));
-        arguments.push(pointer(parts.norm.map(|(weight, _)| weight)));
         arguments.push(pointer(run.outputs.first()));
         arguments.extend((0..3).map(|i| Argument::Count(self.sizes.get(i).map_or(0, |n| *n as i64))));
-        arguments.push(Argument::Number(parts.norm.map_or(0.0, |(_, eps)| eps)));
+        if self.on_tensor_cores {
+            arguments.push(pointer(parts.norm.map(|(weight, _)| weight)));
+            arguments.push(Argument::Number(parts.norm.map_or(0.0, |(_, eps)| eps)));
+        }
         let blocks = (self.units * self.split).div_ceil(self.warps);
         // SAFETY: the arguments are those of the code; as promised by the caller.
         unsafe { run.context.launch(kernel, (blocks, 32 * self.warps), run.stream, &mut arguments) }
@@ -325,59 +329,52 @@ fn many_rows<const PARTS: usize>(
     let place = |block: &mut Option<AllocatedBlock<'_>>| -> *mut c_void {
         block.as_mut().map_or(null_mut(), |block| block.as_mut_ptr().cast())
     };
-    // SAFETY: what is counted in numbers from the start of a tensor ends inside it.
-    let behind = |pointer: *mut c_void, count: usize| unsafe { pointer.cast::<u8>().add(count).cast() };
     let gated = PARTS == 2;
     let mut gate = scratch(if gated { rows * stride * size } else { 0 })?;
     let gate = place(&mut gate);
     let mut column = 0;
     for (part, matrix) in parts.matrices.iter().enumerate() {
-        let (out, quantised) = (matrix.shape[0] as usize, parts.scales.get(part));
-        let most = if quantised.is_some() { rows_at_once(k * size).min(out) } else { out };
+        let out = matrix.shape[0] as usize;
+        let product = Product {
+            dtype: run.dtype,
+            rows,
+            input: k,
+            out,
+            stride,
+            out_first: true,
+            gelu: false,
+            bias: !parts.biases.is_empty(),
+            residual: parts.residual.is_some(),
+        };
         // Taken from the arena and given back at once: what else runs on this stream runs behind this product.
-        let mut wide = scratch(if quantised.is_some() { most * k * size } else { 0 })?;
-        for from in (0..out).step_by(most.max(1)) {
-            let some = most.min(out - from);
-            let mut weights = matrix.pointer;
-            if let Some(scales) = quantised {
-                weights = place(&mut wide);
-                let packed = behind(matrix.pointer, from * k / 2);
-                let scales = behind(scales.pointer, from * k / INT4_BLOCK * size);
-                // SAFETY: rows of these sizes fit the memory that was taken for them.
-                unsafe { elementwise(run, "dequantise", &[packed, scales, weights], some * k / 8, [8, 8])? };
-            }
-            let product = Product {
-                dtype: run.dtype,
-                rows,
-                input: k,
-                out: some,
-                stride,
-                out_first: true,
-                gelu: false,
-                bias: !parts.biases.is_empty(),
-                residual: parts.residual.is_some(),
-            };
-            let plan = match plans.entry(product) {
-                Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(place) => place.insert(run.context.matmuls()?.plan(product)?),
-            };
-            let mut workspace = scratch(plan.workspace)?;
-            let target = match (gated, part) {
-                (true, 0) => behind(gate, from * size),
-                (true, _) => behind(y.pointer, from * size),
-                _ => behind(y.pointer, (column + from) * size),
-            };
-            let operands = Operands {
-                x: x.pointer,
-                matrix: weights,
-                bias: parts.biases.get(part).map_or(null_mut(), |b| behind(b.pointer, from * size)),
-                residual: parts.residual.map_or(target, |r| behind(r.pointer, from * size)),
-                y: target,
-                workspace: place(&mut workspace),
-            };
-            // SAFETY: shapes were checked; ONNX Runtime keeps the operands until the stream has passed this node.
-            unsafe { plan.run(&operands, run.stream)? };
+        let mut wide = scratch(if parts.scales.is_empty() { 0 } else { out * k * size })?;
+        let mut weights = matrix.pointer;
+        if let Some(scales) = parts.scales.get(part) {
+            weights = place(&mut wide);
+            let pointers = [matrix.pointer, scales.pointer, weights];
+            // SAFETY: a matrix of these sizes fits the memory that was taken for it.
+            unsafe { elementwise(run, "dequantise", &pointers, out * k / 8, [8, 8])? };
         }
+        let plan = match plans.entry(product) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => place.insert(run.context.matmuls()?.plan(product)?),
+        };
+        let mut workspace = scratch(plan.workspace)?;
+        let target = match (gated, part) {
+            (true, 0) => gate,
+            // SAFETY: the part begins inside y's first row.
+            _ => unsafe { y.pointer.cast::<u8>().add(if gated { 0 } else { column * size }).cast() },
+        };
+        let operands = Operands {
+            x: x.pointer,
+            matrix: weights,
+            bias: parts.biases.get(part).map_or(null_mut(), |b| b.pointer),
+            residual: parts.residual.map_or(target, |r| r.pointer),
+            y: target,
+            workspace: place(&mut workspace),
+        };
+        // SAFETY: shapes were checked; ONNX Runtime keeps the operands until the stream has passed this node.
+        unsafe { plan.run(&operands, run.stream)? };
         column += out;
     }
     if gated {
@@ -386,11 +383,6 @@ fn many_rows<const PARTS: usize>(
         unsafe { elementwise(run, "swiglu", &[gate, y.pointer], numbers, [stride, stride])? };
     }
     Ok(())
-}
-
-/// Rows of a quantised matrix that are made numbers at a time, of so many bytes each.
-fn rows_at_once(row: usize) -> usize {
-    (MOST_DEQUANTISED / row.max(1)).next_multiple_of(128)
 }
 
 /// Runs a kernel of `MANY_ROWS` on `count` numbers, or on `count` words of eight of them.

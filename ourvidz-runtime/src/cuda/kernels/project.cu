@@ -2,7 +2,7 @@
 // what it waits for, so every warp keeps several packs of its rows on their way, and x comes from the first cache.
 //
 // PARTS 1 to 3: matrices side by side. GATED: two of them, silu(x m0) * (x m1). INT4: four bits a number. SPLIT warps
-// share a row; a block has WARPS. NORM: of the RMS norm of x with this weight [K], which every block makes for itself.
+// share a row; a block has WARPS.
 #define RESULTS (INT4 ? 4 : GATED ? 2 : 1)
 #define AHEAD (INT4 || GATED ? 4 : 8)
 // Rows of the result that a warp makes.
@@ -89,8 +89,8 @@ __device__ inline float dot(const Row& row, int at, const Word& word, const floa
 
 extern "C" __global__ void __launch_bounds__(32 * WARPS, INT4 ? 3 : 4) project(
     const T* __restrict__ x, const void* m0, const void* m1, const void* m2, const T* s0, const T* s1, const T* s2,
-    const T* b0, const T* b1, const T* b2, const T* residual, const T* __restrict__ norm, T* __restrict__ y,
-    long long n0, long long n1, long long n2, float eps) {
+    const T* b0, const T* b1, const T* b2, const T* residual, T* __restrict__ y, long long n0, long long n1,
+    long long n2) {
     int warp = threadIdx.x / 32, lane = threadIdx.x % 32, share = warp % SPLIT;
     long long unit = (long long)blockIdx.x * (WARPS / SPLIT) + warp / SPLIT;
     long long count = GATED ? n0 : n0 + n1 + n2;
@@ -107,24 +107,6 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS, INT4 ? 3 : 4) project(
             else if (row < n0 + n1) rows[r] = row_of(m1, s1, row - n0);
             else rows[r] = row_of(m2, s2, row - n0 - n1);
         }
-    }
-#if NORM
-    // Memory is busy meanwhile with what each lane reads first.
-    if (first < count)
-        for (int i = 0; i < AHEAD; i++)
-            for (int r = 0; r < RESULTS; r++)
-                if ((i * SPLIT + share) * 32 + lane < WORDS) prefetch(rows[r].words + (i * SPLIT + share) * 32 + lane);
-    __shared__ Pack packs_of_x[K / PACK];
-    Pack held[HELD];
-    norm_of_row(held, x, norm, eps);
-#pragma unroll
-    for (int i = 0; i < HELD; i++)
-        if (held_pack(i) < K / PACK) packs_of_x[held_pack(i)] = held[i];
-    __syncthreads();
-#else
-    const Pack* packs_of_x = (const Pack*)x;
-#endif
-    if (first < count) {
         for (int start = share * 32 + lane; start < WORDS; start += STEP * AHEAD) {
             Word words[AHEAD][RESULTS];
 #pragma unroll
@@ -139,7 +121,7 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS, INT4 ? 3 : 4) project(
                 float wide[NUMBERS];
 #pragma unroll
                 for (int j = 0; j < NUMBERS / PACK; j++) {
-                    Pack p = packs_of_x[at * (NUMBERS / PACK) + j];
+                    Pack p = ((const Pack*)x)[at * (NUMBERS / PACK) + j];
 #pragma unroll
                     for (int k = 0; k < PACK; k++) wide[j * PACK + k] = widen(p.x[k]);
                 }

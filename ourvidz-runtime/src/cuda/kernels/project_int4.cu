@@ -55,8 +55,8 @@ struct Ahead {
 
 extern "C" __global__ void __launch_bounds__(32 * WARPS, 32 / WARPS) project_int4(
     const T* __restrict__ x, const uint4* m0, const uint4* m1, const uint4* m2, const T* s0, const T* s1, const T* s2,
-    const T* b0, const T* b1, const T* b2, const T* residual, const T* __restrict__ norm, T* __restrict__ y,
-    long long n0, long long n1, long long n2, float eps) {
+    const T* b0, const T* b1, const T* b2, const T* residual, T* __restrict__ y, long long n0, long long n1,
+    long long n2, const T* __restrict__ norm, float eps) {
     // x block by block, the eight numbers of a word in the order in which `two` gives its numbers: 0 4 1 5 2 6 3 7.
     __shared__ uint4 ordered[BLOCKS * 4];
     __shared__ float sums_of_x[BLOCKS];
