@@ -69,8 +69,9 @@ impl Session {
         });
         Ok((host, kept.collect::<Result<_>>()?))
     }
-    /// Runs once and writes what it keeps over what it reads: no second copy of the state. State
-    /// that a failed run leaves is undefined.
+
+    /// Runs once and writes what it keeps over what it reads: no second copy of the state. State that a failed run
+    /// leaves is undefined.
     ///
     /// Right only where each node that reads an input of the state is done before its output is written: the same node,
     /// or one that the writing node waits for.
