@@ -111,28 +111,49 @@ def keep(path: Path, state: dict) -> None:
 
 
 def train_vae(args, vae: AutoencoderKLWan, buckets, device) -> None:
+    """All of the VAE; then, where --minutes-decoder says so, the decoder alone, which leaves latents as they are."""
     vae.to(device)
-    path = args.work / "vae.pt"
-    state = torch.load(path, map_location=device) if path.exists() else {"spent": 0.0, "steps": 0}
-    if "vae" in state:
-        vae.load_state_dict(state["vae"])
-    if "mean" in state:
-        vae.register_to_config(latents_mean=state["mean"], latents_std=state["std"])
-        vae.requires_grad_(False).eval()
-        return
+    path, decoder_path = args.work / "vae.pt", args.work / "decoder.pt"
+    states = [torch.load(p, map_location=device) if p.exists() else {} for p in (path, decoder_path)]
+    done = "mean" in states[0], args.minutes_decoder == 0 or states[1].get("done", False)
+    pools = [] if all(done) else [data.pixels(b, args.seed, device) for b in buckets]
+    for state in states:
+        if "vae" in state:
+            vae.load_state_dict(state["vae"])
+    if not done[0]:
+        train_part(args, vae, list(vae.parameters()), "VAE", args.minutes_vae, path, states[0], buckets, pools)
+        mean, std = statistics(vae, pools)
+        log(f"VAE: means {mean}, deviations {std}")
+        states[0] = {"vae": vae.state_dict(), "mean": mean, "std": std}
+        keep(path, states[0])
+    vae.register_to_config(latents_mean=states[0]["mean"], latents_std=states[0]["std"])
+    if not done[1]:
+        parameters = [*vae.post_quant_conv.parameters(), *vae.decoder.parameters()]
+        train_part(args, vae, parameters, "decoder", args.minutes_decoder, decoder_path, states[1], buckets, pools)
+        keep(decoder_path, {"vae": vae.state_dict(), "done": True})
+    vae.requires_grad_(False).eval()
+    if pools:
+        del pools
+        log("VAE on new clips: " + saving.vae_quality(vae, buckets[:4], args.seed, device))
+
+
+def train_part(args, vae, parameters, name: str, minutes: float, path: Path, state: dict, buckets, pools) -> None:
+    device = parameters[0].device
+    vae.requires_grad_(False)
+    for parameter in parameters:
+        parameter.requires_grad_(True)
     # A recorded step reads the learning rate from the device.
     rate = torch.tensor(args.lr_vae, device=device) if args.graphs else args.lr_vae
-    optimizer = torch.optim.AdamW(vae.parameters(), lr=rate, betas=(0.9, 0.99), weight_decay=0.0,
+    optimizer = torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.99), weight_decay=0.0,
                                   fused=device.type == "cuda", capturable=args.graphs)
     if "optimizer" in state:
         optimizer.load_state_dict(state["optimizer"])
-    pools = [data.pixels(b, args.seed, device) for b in buckets]
-    log("VAE: clips drawn")
-    generator = torch.Generator(device).manual_seed(args.seed + state["steps"])
-    torch.manual_seed(args.seed + state["steps"])  # Of the noise.
-    choice = random.Random(args.seed + state["steps"])
-    steps = vae_steps(vae, optimizer, recorded=args.graphs)
-    budget = Budget("VAE", args.minutes_vae, args, state["spent"])
+    before = state.get("steps", 0)
+    generator = torch.Generator(device).manual_seed(args.seed + before)
+    torch.manual_seed(args.seed + before)  # Of the noise.
+    choice = random.Random(args.seed + before)
+    steps = vae_steps(vae, parameters, optimizer, recorded=args.graphs)
+    budget = Budget(name, minutes, args, state.get("spent", 0.0))
     while not budget.over:
         (n,) = choice.choices(range(len(buckets)), [b.weight for b in buckets])
         rows = torch.randint(len(pools[n]), (buckets[n].batch,), generator=generator, device=device)
@@ -143,24 +164,16 @@ def train_vae(args, vae: AutoencoderKLWan, buckets, device) -> None:
         loss = steps(n, video.shape[1] > 1 and choice.random() < SPLICED)(video)
         budget.note(buckets[n].name, loss)
         if budget.due() or session_over(args):
-            state = {"vae": vae.state_dict(), "optimizer": optimizer.state_dict(), "spent": budget.spent,
-                     "steps": state["steps"] + budget.steps}
-            keep(path, state)
+            keep(path, {"vae": vae.state_dict(), "optimizer": optimizer.state_dict(), "spent": budget.spent,
+                        "steps": before + budget.steps})
             if session_over(args):
-                log("the session is over; start again to go on with the VAE")
+                log(f"the session is over; start again to go on with the {name}")
                 sys.exit(0)
-    vae.requires_grad_(False).eval()
-    mean, std = statistics(vae, pools)
-    vae.register_to_config(latents_mean=mean, latents_std=std)
-    log(f"VAE: means {mean}, deviations {std}")
-    del pools
-    log("VAE on new clips: " + saving.vae_quality(vae, buckets[:4], args.seed, device))
-    keep(path, {"vae": vae.state_dict(), "mean": mean, "std": std})
 
 
-def vae_steps(vae, optimizer, recorded: bool):
+def vae_steps(vae, parameters, optimizer, recorded: bool):
     """A step for a bucket, with or without splicing, as a function of its clips; recorded where it first comes up."""
-    parameters, made = list(vae.parameters()), {}
+    made = {}
 
     def get(bucket: int, splice: bool):
         def one(video: torch.Tensor) -> torch.Tensor:
@@ -355,6 +368,7 @@ def arguments():
     parser.add_argument("--out", type=Path, required=True, help="tiny-wan is made in here")
     parser.add_argument("--work", type=Path, required=True, help="states and the cache, kept between starts")
     parser.add_argument("--minutes-vae", type=float, default=8)
+    parser.add_argument("--minutes-decoder", type=float, default=0, help="behind those of the VAE, its decoder alone")
     parser.add_argument("--minutes-cache", type=float, default=2)
     parser.add_argument("--minutes", type=float, default=12)
     parser.add_argument("--session-minutes", type=float, default=math.inf, help="end this start after so many")
