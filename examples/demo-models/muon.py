@@ -11,28 +11,36 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # Of the Newton-Schulz iteration; five
 
 
 class Muon:
-    """For matrices; `param_groups` as an optimizer of torch has them."""
+    """For matrices, and for convolutions as matrices [out, in * places]; `param_groups` as an optimizer of torch has them."""
 
-    def __init__(self, matrices: list[torch.Tensor], lr, weight_decay: float):
-        self.param_groups = [{"params": matrices, "lr": lr, "weight_decay": weight_decay}]
-        self.alike: dict[torch.Size, list[torch.Tensor]] = {}
-        for matrix in matrices:
-            self.alike.setdefault(matrix.shape, []).append(matrix)
-        self.momentum = [torch.zeros(len(m), *shape, device=m[0].device) for shape, m in self.alike.items()]
+    def __init__(self, parameters: list[torch.Tensor], lr, weight_decay: float):
+        self.param_groups = [{"params": parameters, "lr": lr, "weight_decay": weight_decay}]
+        self.momentum = [torch.zeros_like(self.matrix(p)) for p in parameters]
 
     @torch.no_grad()
     def step(self) -> None:
+        """Of what has a gradient; those with the same shape together."""
         group = self.param_groups[0]
-        for (shape, matrices), momentum in zip(self.alike.items(), self.momentum):
-            gradients = torch.stack([m.grad for m in matrices])
-            momentum.lerp_(gradients, 1 - MOMENTUM)
-            change = orthogonal(gradients.lerp(momentum, MOMENTUM)) * (0.2 * max(shape) ** 0.5)
-            change += group["weight_decay"] * torch.stack(matrices)
+        alike: dict[torch.Size, list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]] = {}
+        for parameter, momentum in zip(group["params"], self.momentum):
+            if parameter.grad is not None:
+                of = self.matrix(parameter), self.matrix(parameter.grad), momentum
+                alike.setdefault(momentum.shape, []).append(of)
+        for shape, each in alike.items():
+            matrices, gradients, momentum = (list(part) for part in zip(*each))
+            torch._foreach_lerp_(momentum, gradients, 1 - MOMENTUM)
+            change = orthogonal(torch.stack(gradients).lerp(torch.stack(momentum), MOMENTUM))
+            change = change * (0.2 * max(shape) ** 0.5) + group["weight_decay"] * torch.stack(matrices)
             torch._foreach_sub_(matrices, list((group["lr"] * change).unbind()))
 
+    @staticmethod
+    def matrix(x: torch.Tensor) -> torch.Tensor:
+        """The same memory with two axes."""
+        return x.view(len(x), -1)
+
     def zero_grad(self, set_to_none: bool = True) -> None:
-        for matrix in self.param_groups[0]["params"]:
-            matrix.grad = None
+        for parameter in self.param_groups[0]["params"]:
+            parameter.grad = None
 
     def state_dict(self) -> dict:
         return {"momentum": self.momentum}

@@ -142,17 +142,18 @@ def train_part(args, vae, parameters, name: str, minutes: float, path: Path, sta
     vae.requires_grad_(False)
     for parameter in parameters:
         parameter.requires_grad_(True)
-    # A recorded step reads the learning rate from the device.
-    rate = torch.tensor(args.lr_vae, device=device) if args.graphs else args.lr_vae
-    optimizer = torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.99), weight_decay=0.0,
-                                  fused=device.type == "cuda", capturable=args.graphs)
-    if "optimizer" in state:
-        optimizer.load_state_dict(state["optimizer"])
+    # The first and the last layers are not like the others: their numbers are pixels and latents.
+    ends = [net for part in (vae.encoder, vae.decoder) for net in (part.conv_in, part.conv_out)]
+    apart = {id(p) for net in ends for p in net.parameters()}
+    inner = [p for p in parameters if p.ndim >= 4 and p.numel() > len(p) and id(p) not in apart]
+    optimizers = optimizers_of(args, parameters, inner, (args.lr_vae, args.lr_vae_muon), 0.0)
+    for optimizer, kept in zip(optimizers, state.get("optimizers", [])):
+        optimizer.load_state_dict(kept)
     before = state.get("steps", 0)
     generator = torch.Generator(device).manual_seed(args.seed + before)
     torch.manual_seed(args.seed + before)  # Of the noise.
     choice = random.Random(args.seed + before)
-    steps = vae_steps(vae, parameters, optimizer, recorded=args.graphs)
+    steps = vae_steps(vae, parameters, optimizers, recorded=args.graphs)
     budget = Budget(name, minutes, args, state.get("spent", 0.0))
     while not budget.over:
         (n,) = choice.choices(range(len(buckets)), [b.weight for b in buckets])
@@ -160,25 +161,26 @@ def train_part(args, vae, parameters, name: str, minutes: float, path: Path, sta
         video = pools[n][rows]
         flips = [axis for axis in (2, 3) if choice.random() < 0.5]
         video = (video.flip(flips) if flips else video).float() / 127.5 - 1
-        set_rate(optimizer, args.lr_vae * budget.rate(0.03))
+        for optimizer, highest in zip(optimizers, (args.lr_vae, args.lr_vae_muon)):
+            set_rate(optimizer, highest * budget.rate(0.03))
         loss = steps(n, video.shape[1] > 1 and choice.random() < SPLICED)(video)
         budget.note(buckets[n].name, loss)
         if budget.due() or session_over(args):
-            keep(path, {"vae": vae.state_dict(), "optimizer": optimizer.state_dict(), "spent": budget.spent,
-                        "steps": before + budget.steps})
+            keep(path, {"vae": vae.state_dict(), "optimizers": [o.state_dict() for o in optimizers],
+                        "spent": budget.spent, "steps": before + budget.steps})
             if session_over(args):
                 log(f"the session is over; start again to go on with the {name}")
                 sys.exit(0)
 
 
-def vae_steps(vae, parameters, optimizer, recorded: bool):
+def vae_steps(vae, parameters, optimizers, recorded: bool):
     """A step for a bucket, with or without splicing, as a function of its clips; recorded where it first comes up."""
     made = {}
 
     def get(bucket: int, splice: bool):
         def one(video: torch.Tensor) -> torch.Tensor:
             loss = vae_loss(vae, video, splice)
-            step([optimizer], parameters, loss)
+            step(optimizers, parameters, loss)
             return loss
 
         if (bucket, splice) not in made:
@@ -222,6 +224,19 @@ def statistics(vae, pools) -> tuple[list[float], list[float]]:
     return [round(v, 4) for v in mean.tolist()], [round(v, 4) for v in std.tolist()]
 
 
+def optimizers_of(args, parameters, inner, highest: tuple[float, float], weight_decay: float) -> tuple:
+    """AdamW, and Muon for the `inner` ones of the parameters."""
+    device, taken = parameters[0].device, {id(p) for p in inner}
+    others = [p for p in parameters if id(p) not in taken]
+    groups = [{"params": [p for p in others if p.ndim > 1], "weight_decay": weight_decay},
+              {"params": [p for p in others if p.ndim <= 1], "weight_decay": 0.0}]
+    # A recorded step reads the learning rate from the device.
+    rates = [torch.tensor(rate, device=device) if args.graphs else rate for rate in highest]
+    adam = torch.optim.AdamW(groups, lr=rates[0], betas=(0.9, 0.99), fused=device.type == "cuda",
+                             capturable=args.graphs)
+    return adam, muon.Muon(inner, rates[1], weight_decay)
+
+
 def set_rate(optimizer, rate: float) -> None:
     for group in optimizer.param_groups:
         if isinstance(group["lr"], torch.Tensor):
@@ -262,7 +277,8 @@ def train_transformer(args, encoder, transformer, cache, tokenizer, device) -> N
     encoder.to(device).train()
     transformer.to(device).train()
     parameters = [*encoder.parameters(), *transformer.parameters()]
-    optimizers = transformer_optimizers(args, transformer, parameters, device)
+    inner = [p for p in transformer.blocks.parameters() if p.ndim == 2]
+    optimizers = optimizers_of(args, parameters, inner, (args.lr, args.lr_muon), 0.01)
     average = [p.detach().clone() for p in parameters]
     path = args.work / "transformer.pt"
     state = torch.load(path, map_location=device) if path.exists() else {"spent": 0.0, "steps": 0}
@@ -300,19 +316,6 @@ def train_transformer(args, encoder, transformer, cache, tokenizer, device) -> N
         parameter.data.copy_(value)
     log(f"transformer: {before + budget.steps} steps, {'over' if budget.over else 'start again to go on'}")
     encoder.eval(), transformer.eval()
-
-
-def transformer_optimizers(args, transformer, parameters, device) -> tuple:
-    """AdamW, and Muon for the matrices of the transformer's blocks."""
-    inner = [p for p in transformer.blocks.parameters() if p.ndim == 2]
-    taken = {id(p) for p in inner}
-    others = [p for p in parameters if id(p) not in taken]
-    groups = [{"params": [p for p in others if p.ndim > 1], "weight_decay": 0.01},
-              {"params": [p for p in others if p.ndim <= 1], "weight_decay": 0.0}]
-    rates = [torch.tensor(rate, device=device) if args.graphs else rate for rate in (args.lr, args.lr_muon)]
-    adam = torch.optim.AdamW(groups, lr=rates[0], betas=(0.9, 0.99), fused=device.type == "cuda",
-                             capturable=args.graphs)
-    return adam, muon.Muon(inner, rates[1], weight_decay=0.01)
 
 
 def transformer_steps(encoder, transformer, cache, optimizers, parameters, recorded: bool) -> list:
@@ -374,6 +377,7 @@ def arguments():
     parser.add_argument("--session-minutes", type=float, default=math.inf, help="end this start after so many")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--lr-vae", type=float, default=1.5e-3)
+    parser.add_argument("--lr-vae-muon", type=float, default=5e-3)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--lr-muon", type=float, default=3e-3)
     parser.add_argument("--device", default="cuda")
