@@ -20,7 +20,6 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from transformers import UMT5Config, UMT5EncoderModel
 
-import cuda_graphs
 import muon
 import tiny_wan_data as data
 import tiny_wan_save as saving
@@ -28,6 +27,8 @@ import tiny_wan_text as text
 import tiny_wan_transformer as passes
 import tiny_wan_umt5 as umt5
 import tiny_wan_vae as whole
+import training
+from training import keep
 
 Z, PATCH = 6, 4
 VAE = {"base_dim": 8, "z_dim": Z, "dim_mult": [1, 2, 3, 3], "num_res_blocks": 1}
@@ -53,22 +54,19 @@ AVERAGED = 8  # Steps from one moment of the average of the weights to the next.
 STILL_FRAMES = 9  # As ourvidz-wan/src/reference/hold.rs has them.
 
 
-class Budget:
-    """Time spent in a phase over all starts, and what falls due by it."""
+class Course(training.Budget):
+    """A phase over all starts, what falls due in it, and its losses."""
 
-    def __init__(self, name: str, minutes: float, args, spent: float):
-        self.name, self.seconds, self.args, self.before = name, 60 * minutes, args, spent
-        self.begun = self.saved = self.told = time.monotonic()
+    def __init__(self, name: str, minutes: float, spent: float):
+        super().__init__(minutes, spent)
+        self.name = name
+        self.saved = self.told = self.start
         self.steps = 0
         self.losses: dict[str, list] = {}
 
-    @property
-    def spent(self) -> float:
-        return self.before + time.monotonic() - self.begun
-
     def rate(self, warm_up: float) -> float:
         """Factor of the learning rate: up over a share of the time, then down a cosine to 0.01."""
-        part = min(self.spent / self.seconds, 1)
+        part = self.share()
         return max(1e-3, min(part / warm_up, 0.01 + 0.99 * (0.5 + 0.5 * math.cos(math.pi * part))))
 
     def note(self, name: str, loss: torch.Tensor) -> None:
@@ -82,7 +80,7 @@ class Budget:
             means = ", ".join(f"{name} {(total / n).item():.4f}" for name, (total, n) in sorted(self.losses.items()))
             passed = time.monotonic() - self.told  # Reading the losses waited for the device.
             steps = sum(n for _, n in self.losses.values())
-            log(f"{self.name} {self.spent:.0f}/{self.seconds:.0f} s, {steps / passed:.1f} steps/s: {means}")
+            log(f"{self.name} {self.spent():.0f}/{self.seconds:.0f} s, {steps / passed:.1f} steps/s: {means}")
             self.told, self.losses = time.monotonic(), {}
 
     def due(self) -> bool:
@@ -93,7 +91,7 @@ class Budget:
 
     @property
     def over(self) -> bool:
-        return self.spent >= self.seconds
+        return self.share() >= 1
 
 
 def log(line: str) -> None:
@@ -102,12 +100,6 @@ def log(line: str) -> None:
 
 def session_over(args) -> bool:
     return time.monotonic() - STARTED > 60 * args.session_minutes
-
-
-def keep(path: Path, state: dict) -> None:
-    part = path.with_suffix(".part")
-    torch.save(state, part)
-    part.replace(path)
 
 
 def train_vae(args, vae: AutoencoderKLWan, buckets, device) -> None:
@@ -154,20 +146,19 @@ def train_part(args, vae, parameters, name: str, minutes: float, path: Path, sta
     torch.manual_seed(args.seed + before)  # Of the noise.
     choice = random.Random(args.seed + before)
     steps = vae_steps(vae, parameters, optimizers, recorded=args.graphs)
-    budget = Budget(name, minutes, args, state.get("spent", 0.0))
-    while not budget.over:
+    course = Course(name, minutes, state.get("spent", 0.0))
+    while not course.over:
         (n,) = choice.choices(range(len(buckets)), [b.weight for b in buckets])
         rows = torch.randint(len(pools[n]), (buckets[n].batch,), generator=generator, device=device)
         video = pools[n][rows]
         flips = [axis for axis in (2, 3) if choice.random() < 0.5]
         video = (video.flip(flips) if flips else video).float() / 127.5 - 1
-        for optimizer, highest in zip(optimizers, (args.lr_vae, args.lr_vae_muon)):
-            set_rate(optimizer, highest * budget.rate(0.03))
+        set_rates(optimizers, (args.lr_vae, args.lr_vae_muon), course.rate(0.03))
         loss = steps(n, video.shape[1] > 1 and choice.random() < SPLICED)(video)
-        budget.note(buckets[n].name, loss)
-        if budget.due() or session_over(args):
+        course.note(buckets[n].name, loss)
+        if course.due() or session_over(args):
             keep(path, {"vae": vae.state_dict(), "optimizers": [o.state_dict() for o in optimizers],
-                        "spent": budget.spent, "steps": before + budget.steps})
+                        "spent": course.spent(), "steps": before + course.steps})
             if session_over(args):
                 log(f"the session is over; start again to go on with the {name}")
                 sys.exit(0)
@@ -184,7 +175,7 @@ def vae_steps(vae, parameters, optimizers, recorded: bool):
             return loss
 
         if (bucket, splice) not in made:
-            made[bucket, splice] = cuda_graphs.Recorded(one) if recorded else one
+            made[bucket, splice] = training.Recorded(one) if recorded else one
         return made[bucket, splice]
 
     return get
@@ -237,12 +228,13 @@ def optimizers_of(args, parameters, inner, highest: tuple[float, float], weight_
     return adam, muon.Muon(inner, rates[1], weight_decay)
 
 
-def set_rate(optimizer, rate: float) -> None:
-    for group in optimizer.param_groups:
-        if isinstance(group["lr"], torch.Tensor):
-            group["lr"].fill_(rate)
-        else:
-            group["lr"] = rate
+def set_rates(optimizers, highest: tuple[float, float], factor: float) -> None:
+    for optimizer, top in zip(optimizers, highest):
+        for group in optimizer.param_groups:
+            if isinstance(group["lr"], torch.Tensor):
+                group["lr"].fill_(top * factor)
+            else:
+                group["lr"] = top * factor
 
 
 def step(optimizers, parameters, loss: torch.Tensor) -> None:
@@ -295,26 +287,25 @@ def train_transformer(args, encoder, transformer, cache, tokenizer, device) -> N
     weights = [b.weight if filled else 0.0 for b, filled in zip(cache.buckets, cache.filled)]
     replaced = [(row[None].to(device), length.to(device)) for row, length in zip(*tokenizer(["", text.NEGATIVE]))]
     steps = transformer_steps(encoder, transformer, cache, optimizers, parameters, recorded=args.graphs)
-    before, budget = state["steps"], Budget("transformer", args.minutes, args, state["spent"])
-    while not budget.over:
+    before, course = state["steps"], Course("transformer", args.minutes, state["spent"])
+    while not course.over:
         (n,) = choice.choices(range(len(cache.buckets)), weights)
         batch = draw_batch(cache, n, replaced, generator)
-        for optimizer, highest in zip(optimizers, (args.lr, args.lr_muon)):
-            set_rate(optimizer, highest * budget.rate(0.04))
-        budget.note(cache.buckets[n].name, steps[n](*batch))
-        done = before + budget.steps
+        set_rates(optimizers, (args.lr, args.lr_muon), course.rate(0.04))
+        course.note(cache.buckets[n].name, steps[n](*batch))
+        done = before + course.steps
         if done % AVERAGED == 0:
             kept = min(0.9998, (1 + done) / (10 + done)) ** AVERAGED
             torch._foreach_lerp_(average, [p.detach() for p in parameters], 1 - kept)
-        if budget.due() or session_over(args):
+        if course.due() or session_over(args):
             keep(path, {"encoder": encoder.state_dict(), "transformer": transformer.state_dict(),
-                        "optimizers": [o.state_dict() for o in optimizers], "average": average, "spent": budget.spent,
-                        "steps": before + budget.steps})
+                        "optimizers": [o.state_dict() for o in optimizers], "average": average, "spent": course.spent(),
+                        "steps": before + course.steps})
             if session_over(args):
                 break
     for parameter, value in zip(parameters, average):
         parameter.data.copy_(value)
-    log(f"transformer: {before + budget.steps} steps, {'over' if budget.over else 'start again to go on'}")
+    log(f"transformer: {before + course.steps} steps, {'over' if course.over else 'start again to go on'}")
     encoder.eval(), transformer.eval()
 
 
@@ -330,7 +321,7 @@ def transformer_steps(encoder, transformer, cache, optimizers, parameters, recor
             step(optimizers, parameters, loss)
             return loss
 
-        return cuda_graphs.Recorded(one) if recorded else one
+        return training.Recorded(one) if recorded else one
 
     return [of(bucket) for bucket in cache.buckets]
 

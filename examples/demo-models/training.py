@@ -5,9 +5,13 @@ A module, not a command; torch 2.11.0.
 
 import math
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
+
+WARM_UP = 3  # Steps before one is recorded: libraries choose their kernels and take their memory.
 
 
 class Budget:
@@ -27,6 +31,42 @@ class Budget:
 def learning_rate(top: float, share: float) -> float:
     """Rises over the first 3 % of the time, then falls along a cosine."""
     return top * min(1.0, share / 0.03 + 0.02) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share)))
+
+
+def keep(path: Path, state: dict) -> None:
+    """Writes a state that is whole or not there."""
+    part = path.with_suffix(".part")
+    torch.save(state, part)
+    part.replace(path)
+
+
+class Recorded:
+    """A step of one shape as a CUDA graph: thousands of short kernels, which Python starts more slowly than the device
+    runs them. Random numbers are the default generator's: a recording goes on in its sequence."""
+
+    def __init__(self, step: Callable[..., torch.Tensor]):
+        self.step, self.graph = step, None
+
+    def __call__(self, *inputs: torch.Tensor) -> torch.Tensor:
+        """The same shapes at every call -> the step's loss, which the next call overwrites."""
+        if self.graph is None:
+            self.record(inputs)
+        for kept, given in zip(self.inputs, inputs):
+            kept.copy_(given)
+        self.graph.replay()
+        return self.loss
+
+    def record(self, inputs: tuple[torch.Tensor, ...]) -> None:
+        self.inputs = [x.clone() for x in inputs]
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(WARM_UP):
+                self.step(*self.inputs)
+        torch.cuda.current_stream().wait_stream(side)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self.loss = self.step(*self.inputs).detach()
 
 
 class Phase:
@@ -50,7 +90,9 @@ class Phase:
             self.parameters, lr=rate, betas=(0.9, 0.99), weight_decay=0.01, fused=cuda, capturable=cuda
         )
         self.decay = torch.tensor(0.0, device=device)
-        self.graphs, self.outputs, self.steps = {}, {}, 0
+        self.steps = 0
+        made = [partial(self.plain_step, bucket) for bucket in range(len(losses))]
+        self.bucket_steps = [Recorded(step) for step in made] if self.recorded else made
         spent = 0.0
         if file.exists():
             state = torch.load(file, map_location=device, weights_only=True)
@@ -75,7 +117,7 @@ class Phase:
             else:
                 group["lr"] = rate
             self.decay.fill_(min(0.9995, (1 + self.steps) / (10 + self.steps)))
-            loss = self.step(bucket)
+            loss = self.bucket_steps[bucket]()
             self.steps += 1
             now = time.monotonic()
             if now - told > 10:
@@ -86,22 +128,6 @@ class Phase:
                 saved = now
                 self.save()
         self.save()
-
-    def step(self, bucket: int) -> torch.Tensor:
-        if not self.recorded:
-            return self.plain_step(bucket)
-        if bucket not in self.graphs:
-            side = torch.cuda.Stream()
-            side.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(side):
-                for _ in range(3):
-                    self.plain_step(bucket)
-            torch.cuda.current_stream().wait_stream(side)
-            self.graphs[bucket] = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self.graphs[bucket]):
-                self.outputs[bucket] = self.plain_step(bucket)
-        self.graphs[bucket].replay()
-        return self.outputs[bucket]
 
     def plain_step(self, bucket: int) -> torch.Tensor:
         self.optimizer.zero_grad(set_to_none=True)
@@ -123,6 +149,4 @@ class Phase:
             "modules": [m.state_dict() for m in [*self.modules, *self.averages]],
             "optimizer": self.optimizer.state_dict(),
         }
-        part = self.file.with_suffix(".part")
-        torch.save(state, part)
-        part.replace(self.file)
+        keep(self.file, state)
