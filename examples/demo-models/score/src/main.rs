@@ -72,23 +72,24 @@ fn main() -> Result<()> {
         };
         run("images", lists.images.iter().take(limit).enumerate(), score)?;
     }
-    if asked(What::Clips) {
+    if asked(What::Clips) || asked(What::References) {
         let mut wan = models.wan()?;
-        let score = |(i, entry): (usize, &ourvidz_demo_score::ClipEntry)| {
-            let (score, frames) = entry.score(&mut wan, &settings)?;
-            keep(options.out.as_deref(), "clip", i, &some(&frames))?;
-            Ok(score)
-        };
-        run("clips", lists.clips.iter().take(limit).enumerate(), score)?;
-    }
-    if asked(What::References) {
-        let mut wan = models.wan()?;
-        let score = |(i, entry): (usize, &ourvidz_demo_score::ReferenceEntry)| {
-            let (score, frames) = entry.score(&mut wan, &settings)?;
-            keep(options.out.as_deref(), "reference", i, &some(&frames))?;
-            Ok(score)
-        };
-        run("references", lists.references.iter().take(limit).enumerate(), score)?;
+        if asked(What::Clips) {
+            let score = |(i, entry): (usize, &ourvidz_demo_score::ClipEntry)| {
+                let (score, frames) = entry.score(&mut wan, &settings)?;
+                keep(options.out.as_deref(), "clip", i, &some(&frames))?;
+                Ok(score)
+            };
+            run("clips", lists.clips.iter().take(limit).enumerate(), score)?;
+        }
+        if asked(What::References) {
+            let score = |(i, entry): (usize, &ourvidz_demo_score::ReferenceEntry)| {
+                let (score, frames) = entry.score(&mut wan, &settings)?;
+                keep(options.out.as_deref(), "reference", i, &some(&frames))?;
+                Ok(score)
+            };
+            run("references", lists.references.iter().take(limit).enumerate(), score)?;
+        }
     }
     if asked(What::Enhance) {
         let mut qwen = models.qwen()?;
