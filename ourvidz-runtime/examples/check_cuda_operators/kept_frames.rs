@@ -9,42 +9,15 @@ use ourvidz_runtime::{
     TensorSet, WeightCache, open_safetensors,
 };
 
-use super::{CHANNELS, difference, numbers, write_clip};
+use super::{CHANNELS, numbers};
 
 /// Frames that a convolution of three keeps.
 const KEPT: usize = 2;
 /// Frames of the runs behind the first: fewer than are kept, as many, and more.
 const RUNS: [usize; 6] = [1, 1, 3, 1, 2, 4];
 
-/// Prints a line for each type and gives those that are too far off.
-pub(super) fn check(device: Device) -> Result<Vec<String>> {
-    let mut wrong = Vec::new();
-    for kernels in [ClipKernels::Taps, ClipKernels::ChannelsLast3d] {
-        for (dtype, allowed) in [(DType::F32, 1e-3), (DType::F16, 2e-3)] {
-            let folder = tempfile::tempdir()?;
-            write_clip(&folder.path().join("clip.safetensors"), dtype)?;
-            let expected = clips(folder.path(), (Target::Portable, DType::F32, Device::Cpu), kernels, dtype)?;
-            // The processor has no convolution with channels last.
-            let kernels = if device == Device::Cpu { ClipKernels::Transposed } else { kernels };
-            let found = clips(folder.path(), (Target::Cuda, dtype, device), kernels, dtype)?;
-            let errors = found.iter().zip(&expected).map(|(found, expected)| difference(found, expected));
-            let errors = errors.collect::<Result<Vec<_>>>()?;
-            let listed: Vec<_> = errors.iter().map(|error| format!("{error:.1e}")).collect();
-            let line = format!("kept frames, {kernels:?} {dtype:4} {}", listed.join(" "));
-            println!("{line}");
-            if errors.iter().any(|error| error.is_nan() || *error > allowed) {
-                wrong.push(line);
-            }
-            if device == Device::Cpu {
-                break;
-            }
-        }
-    }
-    Ok(wrong)
-}
-
 /// A convolution of what follows a frame, run by run.
-fn clips(
+pub(super) fn clips(
     folder: &Path,
     (target, dtype, device): (Target, DType, Device),
     kernels: ClipKernels,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use ourvidz_runtime::nn::{self, Matrices, Norm};
 use ourvidz_runtime::{
     Attribute, DType, Device, Graph, Session, SessionOptions, Target, Tensor, TensorSet, Value, WeightCache,
@@ -52,20 +52,33 @@ pub(super) fn check(device: Device) -> Result<Vec<String>> {
             let folder = tempfile::tempdir()?;
             write(&folder.path().join("layer.safetensors"), (k, outs), dtype)?;
             for product in [Product::Project, Product::Residual, Product::SwiGlu, Product::Three] {
+                let forms = [(1, false), (1, true), (5, false), (5, true)].map(|(rows, norm)| Form {
+                    k,
+                    outs,
+                    product,
+                    matrices: Matrices::Float,
+                    norm,
+                    rows,
+                });
+                // The same for both kinds of matrices, which hold the same numbers.
+                let expected = forms
+                    .map(|form| run(folder.path(), (Target::Portable, DType::F32, Device::Cpu), form, dtype));
                 for matrices in [Matrices::Float, Matrices::Int4] {
                     if matrices == Matrices::Int4 && !k.is_multiple_of(32) {
                         continue;
                     }
                     let mut line = format!("{product:?} {matrices:?} {k} -> {outs:?} {dtype:4}");
                     let mut far = false;
-                    for (rows, norm) in [(1, false), (1, true), (5, false), (5, true)] {
-                        let form = Form { k, outs, product, matrices, norm, rows };
-                        let run =
-                            |target, as_type, on| run(folder.path(), (target, as_type, on), form, dtype);
-                        let error = run(Target::Portable, DType::F32, Device::Cpu)
-                            .and_then(|expected| difference(&run(Target::Cuda, dtype, device)?, &expected));
+                    for (form, expected) in forms.iter().zip(&expected) {
+                        let (form, rows) = (Form { matrices, ..*form }, form.rows);
+                        let error = match expected {
+                            Ok(expected) => run(folder.path(), (Target::Cuda, dtype, device), form, dtype)
+                                .and_then(|found| difference(&found, expected)),
+                            Err(e) => Err(anyhow!("{e:#}")),
+                        };
+                        let norm = if form.norm { "normed " } else { "" };
                         line += &match &error {
-                            Ok(error) => format!(", {rows} {}{error:.1e}", if norm { "normed " } else { "" }),
+                            Ok(error) => format!(", {rows} {norm}{error:.1e}"),
                             Err(error) => format!(", {rows} failed: {error:#}"),
                         };
                         // One row in f32 takes four bits from a float that is 2056 more: nine bits less of it are left.

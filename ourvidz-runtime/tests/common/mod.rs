@@ -54,21 +54,21 @@ pub fn run(session: &mut Session, inputs: &[(&str, &Tensor)]) -> Result<Tensor> 
     Ok(session.run(inputs, &["y"])?.remove(0))
 }
 
-/// Shape and relative L2 error; `tolerance` 0 asks for the same numbers.
-pub fn close(name: &str, found: &Tensor, expected: &Tensor, tolerance: f64) -> Result<()> {
-    ensure!(
-        found.shape() == expected.shape(),
-        "{name}: {:?}, expected {:?}",
-        found.shape(),
-        expected.shape()
-    );
+/// Relative L2 error of whole arrays of the same shape.
+pub fn difference(found: &Tensor, expected: &Tensor) -> Result<f64> {
+    ensure!(found.shape() == expected.shape(), "{:?}, expected {:?}", found.shape(), expected.shape());
     let (found, expected) = (found.clone().into_f32(), expected.clone().into_f32());
-    ensure!(!expected.is_empty(), "{name}: nothing to compare");
+    ensure!(!expected.is_empty(), "nothing to compare");
     let square = |x: f64| x * x;
     let pairs = found.iter().zip(&expected);
-    let difference: f64 = pairs.map(|(a, b)| square(f64::from(*a) - f64::from(*b))).sum();
+    let distance: f64 = pairs.map(|(a, b)| square(f64::from(*a) - f64::from(*b))).sum();
     let size: f64 = expected.iter().map(|b| square(f64::from(*b))).sum();
-    let error = (difference / size).sqrt();
+    Ok((distance / size).sqrt())
+}
+
+/// Shape and relative L2 error; `tolerance` 0 asks for the same numbers.
+pub fn close(name: &str, found: &Tensor, expected: &Tensor, tolerance: f64) -> Result<()> {
+    let error = difference(found, expected).with_context(|| name.to_owned())?;
     println!("{name}: {error:.1e}");
     ensure!(error <= tolerance, "{name}: relative error {error:.2e}, allowed {tolerance:e}");
     Ok(())
