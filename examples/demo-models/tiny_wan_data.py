@@ -40,14 +40,14 @@ class Bucket:
 
 
 VAE_BUCKETS = [
-    Bucket(64, 64, 17, 12000, 16, 0.62, close_up=True),
-    Bucket(64, 64, 1, 20000, 256, 0.18, close_up=True),
+    Bucket(64, 64, 17, 12000, 16, 0.68, close_up=True),
+    Bucket(64, 64, 1, 20000, 256, 0.12, close_up=True),
     Bucket(256, 256, 17, 600, 3, 0.12),
     Bucket(256, 256, 1, 1500, 32, 0.04),
     Bucket(480, 832, 17, 64, 1, 0.03),
     Bucket(256, 256, 81, 48, 1, 0.01),
 ]
-# About 20,000 tokens a step: small steps, and many of them.
+# About 20,000 tokens a step: small steps, and many of them. Batches have two halves.
 BUCKETS = [
     Bucket(256, 256, 17, 30000, 64, 0.62),
     Bucket(480, 832, 17, 1500, 10, 0.09),
@@ -55,9 +55,9 @@ BUCKETS = [
     Bucket(256, 256, 1, 20000, 160, 0.06),
     Bucket(480, 832, 1, 3000, 50, 0.02),
     Bucket(832, 480, 1, 3000, 50, 0.02),
-    Bucket(256, 256, 81, 2000, 15, 0.06),
-    Bucket(480, 832, 81, 150, 3, 0.02),
-    Bucket(832, 480, 81, 150, 3, 0.02),
+    Bucket(256, 256, 81, 2000, 16, 0.06),
+    Bucket(480, 832, 81, 150, 4, 0.02),
+    Bucket(832, 480, 81, 150, 4, 0.02),
 ]
 SMOKE_VAE_BUCKETS = [Bucket(64, 64, 5, 24, 4, 0.7), Bucket(64, 96, 1, 24, 8, 0.3)]
 SMOKE_BUCKETS = [Bucket(64, 64, 5, 48, 16, 0.6), Bucket(64, 96, 5, 24, 8, 0.2), Bucket(64, 64, 1, 48, 32, 0.2)]

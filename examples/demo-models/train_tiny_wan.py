@@ -47,6 +47,7 @@ TRANSFORMER = {
 TEXT_ENCODER = {"d_model": 64, "d_kv": 16, "num_heads": 4, "num_layers": 2, "d_ff": 128}
 SHIFT = 4.0  # Of the noise levels trained; a run's own may be 3 to 5.
 EMPTY, NEGATIVE = 0.10, 0.05  # Shares of captions replaced, for guidance.
+GUIDED = 2.5  # The guidance at which --guided wants the velocity to be right: a run at 5 is then as one at 2 was before.
 NOISE = 0.15  # What is added to latents at least when the VAE learns to decode them.
 KL = 1.5e-4
 SPLICED = 0.3  # Share of the VAE's clips whose last latent frame is another clip's.
@@ -286,13 +287,15 @@ def train_transformer(args, encoder, transformer, cache, tokenizer, device) -> N
     # Of a bucket that the cache had no time for, nothing is taken.
     weights = [b.weight if filled else 0.0 for b, filled in zip(cache.buckets, cache.filled)]
     replaced = [(row[None].to(device), length.to(device)) for row, length in zip(*tokenizer(["", text.NEGATIVE]))]
-    steps = transformer_steps(encoder, transformer, cache, optimizers, parameters, recorded=args.graphs)
+    steps = [transformer_steps(encoder, transformer, cache, optimizers, parameters, recorded=args.graphs, guided=guided)
+             for guided in (False, True)]
     before, course = state["steps"], Course("transformer", args.minutes, state["spent"])
     while not course.over:
         (n,) = choice.choices(range(len(cache.buckets)), weights)
-        batch = draw_batch(cache, n, replaced, generator)
+        guided = course.share() >= 1 - args.guided
+        batch = draw_batch(cache, n, replaced, generator, guided)
         set_rates(optimizers, (args.lr, args.lr_muon), course.rate(0.04))
-        course.note(cache.buckets[n].name, steps[n](*batch))
+        course.note(cache.buckets[n].name + (" guided" if guided else ""), steps[guided][n](*batch))
         done = before + course.steps
         if done % AVERAGED == 0:
             kept = min(0.9998, (1 + done) / (10 + done)) ** AVERAGED
@@ -309,7 +312,7 @@ def train_transformer(args, encoder, transformer, cache, tokenizer, device) -> N
     encoder.eval(), transformer.eval()
 
 
-def transformer_steps(encoder, transformer, cache, optimizers, parameters, recorded: bool) -> list:
+def transformer_steps(encoder, transformer, cache, optimizers, parameters, recorded: bool, guided: bool) -> list:
     """A step for each bucket, as a function of a batch; recorded where it first comes up."""
     pairs = umt5.buckets(encoder, text.LENGTH, cache.device)
 
@@ -317,7 +320,7 @@ def transformer_steps(encoder, transformer, cache, optimizers, parameters, recor
         rope = passes.rotary(transformer, *bucket.latents, cache.device)
 
         def one(latents, ids, lengths) -> torch.Tensor:
-            loss = flow_loss(encoder, transformer, latents, ids, lengths, rope, pairs)
+            loss = flow_loss(encoder, transformer, latents, ids, lengths, rope, pairs, guided)
             step(optimizers, parameters, loss)
             return loss
 
@@ -326,8 +329,9 @@ def transformer_steps(encoder, transformer, cache, optimizers, parameters, recor
     return [of(bucket) for bucket in cache.buckets]
 
 
-def draw_batch(cache, n: int, replaced, generator):
-    """Latents as tokens, ids of one caption each, and lengths."""
+def draw_batch(cache, n: int, replaced, generator, guided: bool):
+    """Latents as tokens, ids of one caption each, and lengths; with `guided`, the second half is the first once more,
+    each caption replaced."""
     draw = lambda high, size: torch.randint(high, size, generator=generator, device=cache.device)
     size = (cache.buckets[n].batch,)
     rows = draw(cache.filled[n], size)
@@ -335,26 +339,42 @@ def draw_batch(cache, n: int, replaced, generator):
     latents, ids, lengths = cache.latents[n][rows], cache.ids[n][rows, caption], cache.lengths[n][rows, caption]
     ids, lengths = ids.long(), lengths.long()
     chance = torch.rand(size, generator=generator, device=cache.device)
+    if guided:
+        latents, first = twice(latents), torch.arange(size[0], device=cache.device) < size[0] // 2
+        chance = (chance * (EMPTY + NEGATIVE)).masked_fill(first, 1.0)
     for (row, length), (low, high) in zip(replaced, ((0, EMPTY), (EMPTY, EMPTY + NEGATIVE))):
         hit = (chance >= low) & (chance < high)
         ids, lengths = torch.where(hit[:, None], row, ids), torch.where(hit, length, lengths)
     return latents.float(), ids, lengths
 
 
-def flow_loss(encoder, transformer, latents, ids, lengths, rope, pairs) -> torch.Tensor:
+def twice(x: torch.Tensor) -> torch.Tensor:
+    """x: [2 * N, ...] -> its first half, two times."""
+    half = x[: len(x) // 2]
+    return torch.cat([half, half])
+
+
+def flow_loss(encoder, transformer, latents, ids, lengths, rope, pairs, guided: bool) -> torch.Tensor:
+    """Of the velocity; with `guided`, of what guidance makes of the batch's two halves, and of the half without."""
     many, device = len(latents), latents.device
     normal, even = torch.randn(many, device=device), torch.rand(many, device=device)
     middle = torch.rand(many, device=device) < 0.7
     sigma = torch.where(middle, torch.sigmoid(1.2 * normal), even)
     sigma = SHIFT * sigma / (1 + (SHIFT - 1) * sigma)
     noise = torch.randn_like(latents)
+    if guided:
+        sigma, noise = twice(sigma), twice(noise)
     level = sigma[:, None, None]
     noisy = (1 - level) * latents + level * noise
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
         embeds = umt5.forward(encoder, ids, lengths, pairs)
         bias = passes.padding_bias(lengths, text.LENGTH)
         velocity = passes.forward(transformer, noisy, 1000 * sigma, embeds, bias, rope)
-    return F.mse_loss(velocity.float(), noise - latents)
+    velocity, target = velocity.float(), noise - latents
+    if not guided:
+        return F.mse_loss(velocity, target)
+    (told, untold), target = velocity.chunk(2), target[: many // 2]
+    return 0.5 * (F.mse_loss(untold + GUIDED * (told - untold), target) + F.mse_loss(untold, target))
 
 
 def arguments():
@@ -365,6 +385,8 @@ def arguments():
     parser.add_argument("--minutes-decoder", type=float, default=0, help="behind those of the VAE, its decoder alone")
     parser.add_argument("--minutes-cache", type=float, default=2)
     parser.add_argument("--minutes", type=float, default=12)
+    parser.add_argument("--guided", type=float, default=0.4, metavar="SHARE",
+                        help="share of the transformer's time, the last of it, that trains predictions with guidance")
     parser.add_argument("--session-minutes", type=float, default=math.inf, help="end this start after so many")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--lr-vae", type=float, default=1.5e-3)
@@ -375,7 +397,7 @@ def arguments():
     parser.add_argument("--compile", nargs="?", const="inductor", metavar="BACKEND", help="torch.compile parts")
     parser.add_argument("--graphs", action="store_true", help="record steps as CUDA graphs")
     parser.add_argument("--buckets", help="names of the sizes to train with, as 256x256x17, with commas between")
-    parser.add_argument("--start-from", type=Path, help="a tiny-wan whose text encoder and transformer to begin with")
+    parser.add_argument("--start-from", type=Path, help="a tiny-wan whose weights to begin with")
     parser.add_argument("--smoke", action="store_true", help="tiny clips and few, to try the script")
     return parser.parse_args()
 
@@ -396,6 +418,7 @@ def main() -> None:
         encoder.load_state_dict(UMT5EncoderModel.from_pretrained(args.start_from / "text_encoder").float().state_dict())
         begun = WanTransformer3DModel.from_pretrained(args.start_from / "transformer")
         transformer.load_state_dict(begun.float().state_dict())
+        vae.load_state_dict(AutoencoderKLWan.from_pretrained(args.start_from / "vae").float().state_dict())
     # What cannot be saved shows before training, not after.
     log("a rehearsal of saving: " + saving.save(args.work / "rehearsal", pieces, encoder, transformer, vae))
     if args.compile:
