@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use flate2::read::GzDecoder;
+use ourvidz_runtime::{Device, Precision};
 use serde::Deserialize;
 
 use super::tokenize::TextTokenizer;
