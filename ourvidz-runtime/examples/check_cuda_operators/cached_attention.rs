@@ -51,19 +51,19 @@ pub(super) fn check(device: Device, timed: bool) -> Result<Vec<String>> {
             let packed = dtype != DType::F16;
             let Sizes { heads, kv_heads, width, capacity } = sizes;
             let short = errors(device, sizes, dtype, packed, lengths(capacity))?;
-            let mut found = vec![(String::new(), short)];
+            let mut found = vec![(format!("packed {packed}"), short)];
             // The processor needs seconds for each.
             if device != Device::Cpu && dtype != DType::F32 && PROMPTED.contains(&sizes) {
                 for before in BEFORE {
                     for tokens in PROMPTS {
                         let error = errors(device, sizes, dtype, packed, vec![(before + tokens, tokens)])?;
-                        found.push((format!(", {tokens} behind {before}"), error));
+                        found.push((format!("{tokens} behind {before}"), error));
                     }
                 }
             }
             for (case, error) in found {
                 let line = format!(
-                    "CachedAttention {heads}/{kv_heads} x {width} of {capacity} {dtype:4} packed {packed}{case} {error:.1e}"
+                    "CachedAttention {heads}/{kv_heads} x {width} of {capacity} {dtype:4} {case} {error:.1e}"
                 );
                 println!("{line}");
                 if error.is_nan() || error > allowed {

@@ -32,8 +32,8 @@ const THREADS: usize = 256;
 /// Outputs: y [1, L, N * H] and the keys and values [1, K, C, H], the new ones at positions `last` - L + 1 to `last`. Where an
 /// output is its input's memory, only these are written. Attributes `num_heads` N and `kv_num_heads` K.
 ///
-/// Queries and keys are turned as `rotary_halves` does, and the softmax is of q k / sqrt(H). Several tokens in 16 bits go
-/// through products of matrices ([`prompt`]); of a single one, the number on the host does not matter.
+/// Queries and keys are turned as `rotary_halves` does, and the softmax is of q k / sqrt(H). Several tokens in 16 bits
+/// go through products of matrices ([`prompt`]); for a single one the device does not look at the host's number.
 pub(super) struct CachedAttention<const PACKED: bool>;
 
 /// A node of either.

@@ -10,8 +10,8 @@ pub struct CachedAttention {
     pub cache: [Value; 2],
     /// Position of the newest token: i32 `[1]`.
     pub last: Value,
-    /// How many positions of the cache are looked at, on the host: i32 `[1]`, at least `last` + 1 and C at most. What the
-    /// cache has up to there must be numbers. For a single token C does for all.
+    /// How many positions of the cache are looked at, on the host: i32 `[1]`, at least `last` + 1 and C at most. What
+    /// the cache has up to there must be finite. `last` + 1 is fastest; on CUDA, fewer give NaN where they are missed.
     pub total: Value,
     /// Cosines and sines [P, H / 2] of each position in the graph's type; P is at least C.
     pub tables: [Value; 2],
