@@ -42,7 +42,9 @@ fn attention(s: Sizes, packed: bool) -> Result<Session> {
     let last = g.input("last", DType::I32, vec![1.into()]);
     let tables =
         ["cos", "sin"].map(|name| g.input(name, DType::F32, vec!["positions".into(), (s.width / 2).into()]));
-    let parts = CachedAttention { qkv, cache, last, tables, num_heads: s.heads, kv_num_heads: s.kv_heads };
+    let total = g.input("total", DType::I32, vec![1.into()]);
+    let parts =
+        CachedAttention { qkv, cache, last, total, tables, num_heads: s.heads, kv_num_heads: s.kv_heads };
     let outputs = nn::cached_attention(&mut g, parts)?;
     for (name, value) in ["y", "present.keys", "present.values"].into_iter().zip(outputs) {
         g.output(name, value);
@@ -133,8 +135,11 @@ fn attention_is_its_sums() -> Result<()> {
                 let qkv = tensor(s.heads + 2 * s.kv_heads, side_by_side(tokens, [&q, &k, &v]))?;
                 let [q, k, v] = [tensor(s.heads, q)?, tensor(s.kv_heads, k)?, tensor(s.kv_heads, v)?];
                 let last = Tensor::i64(&[1], vec![total as i64 - 1])?;
+                // Of the positions that may be looked at, those behind the newest are not seen.
+                let looked = Tensor::i64(&[1], vec![(total + i % 2).min(capacity) as i64])?;
                 let (keys, values) = (cache(keys.clone())?, cache(values.clone())?);
-                let mut inputs = vec![("keys", &keys), ("values", &values), ("last", &last)];
+                let mut inputs =
+                    vec![("keys", &keys), ("values", &values), ("last", &last), ("total", &looked)];
                 inputs.extend([("cos", &cos), ("sin", &sin)]);
                 match packed {
                     true => inputs.push(("qkv", &qkv)),
@@ -179,8 +184,16 @@ fn the_cache_is_written_in_place() -> Result<()> {
         Tensor::f32(&[1, s.kv_heads, s.capacity, s.width], vec![0.0; s.kv_heads * s.capacity * s.width])?;
     let qkv = Tensor::f32(&[1, tokens, width], rows.clone())?;
     let last = Tensor::i64(&[1], vec![tokens as i64 - 1])?;
-    let inputs =
-        [("qkv", &qkv), ("keys", &empty), ("values", &empty), ("last", &last), ("cos", &cos), ("sin", &sin)];
+    let total = Tensor::i64(&[1], vec![s.capacity as i64])?;
+    let inputs = [
+        ("qkv", &qkv),
+        ("keys", &empty),
+        ("values", &empty),
+        ("last", &last),
+        ("total", &total),
+        ("cos", &cos),
+        ("sin", &sin),
+    ];
     let outputs = ["y", "present.keys", "present.values"];
     let (together, _) =
         session.run_keeping(KeepingRun { inputs: &inputs, outputs: &outputs, ..KeepingRun::default() })?;
@@ -188,7 +201,7 @@ fn the_cache_is_written_in_place() -> Result<()> {
     for (token, row) in rows.chunks_exact(width).enumerate() {
         let row = Tensor::f32(&[1, 1, width], row.to_vec())?;
         let last = Tensor::i64(&[1], vec![token as i64])?;
-        let inputs = [("qkv", &row), ("last", &last), ("cos", &cos), ("sin", &sin)];
+        let inputs = [("qkv", &row), ("last", &last), ("total", &total), ("cos", &cos), ("sin", &sin)];
         let mut bound = session.bound(&inputs, &["y"])?;
         for name in ["keys", "values"] {
             session.set_buffer(&mut bound, name, &buffers, name)?;
@@ -211,21 +224,29 @@ fn what_does_not_fit_is_refused() -> Result<()> {
         let named = matches!(error.downcast_ref(), Some(Error::Shape { op, .. }) if op == "CachedAttention");
         ensure!(named, "{heads} {kv_heads} {width}: {error}");
     }
-    // A position behind the cache.
+    // A position behind the cache, and fewer or more to look at than there are.
     let s = SIZES[0];
     let zeros = |shape: &[usize]| Tensor::f32(shape, vec![0.0; shape.iter().product()]);
     let (qkv, cache) = (zeros(&[1, 1, 8 * 16])?, zeros(&[1, 2, 9, 16])?);
-    let (table, last) = (zeros(&[9, 8])?, Tensor::i64(&[1], vec![9])?);
-    let inputs = [
-        ("qkv", &qkv),
-        ("keys", &cache),
-        ("values", &cache),
-        ("last", &last),
-        ("cos", &table),
-        ("sin", &table),
-    ];
-    let error = attention(s, true)?.run(&inputs, &["y", "present.keys", "present.values"]).err();
-    let error = format!("{:?}", error.context("must be refused")?);
-    ensure!(error.contains("position 9 is not one of 9"), "{error}");
+    let table = zeros(&[9, 8])?;
+    for (last, total, expected) in [
+        (9, 9, "position 9 is not one of 9"),
+        (5, 5, "5 positions are not 6 to 9"),
+        (5, 10, "10 positions are not 6 to 9"),
+    ] {
+        let (last, total) = (Tensor::i64(&[1], vec![last])?, Tensor::i64(&[1], vec![total])?);
+        let inputs = [
+            ("qkv", &qkv),
+            ("keys", &cache),
+            ("values", &cache),
+            ("last", &last),
+            ("total", &total),
+            ("cos", &table),
+            ("sin", &table),
+        ];
+        let error = attention(s, true)?.run(&inputs, &["y", "present.keys", "present.values"]).err();
+        let error = format!("{:?}", error.context("must be refused")?);
+        ensure!(error.contains(expected), "{error}");
+    }
     Ok(())
 }

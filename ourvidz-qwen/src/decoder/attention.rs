@@ -164,6 +164,7 @@ impl<'a> Attention<'a> {
                 qkv: (first, k.zip(v).map(|(k, v)| [k, v])),
                 cache: [keys, values],
                 last: *seqlens_k,
+                total: *total_sequence_length,
                 tables: [*cos, *sin],
                 num_heads: c.num_attention_heads,
                 kv_num_heads: c.num_key_value_heads,

@@ -48,9 +48,8 @@ pub enum CacheAttention {
     /// `GroupQueryAttention` of ONNX Runtime.
     #[default]
     GroupQuery,
-    /// `CachedAttention`, one kernel of our own: faster for one token and slower for prompts, whose tokens it takes each
-    /// by itself, without tensor cores (docs/PERFORMANCE.md). Where heads are not multiples of 8 numbers, 256 at most,
-    /// `GroupQuery` all the same.
+    /// `CachedAttention`, an operator of our own: one kernel for one token, products of matrices for prompts
+    /// (docs/PERFORMANCE.md). Where heads are not multiples of 8 numbers, 256 at most, `GroupQuery` all the same.
     Own,
 }
 

@@ -4,7 +4,7 @@
 //!
 //! TOKENS are those of the timed runs, 32,760 as in a WAN video of 81 frames; 0 times nothing. A layer's time is the
 //! difference between a graph of many of them behind one another and a graph of one; attention to a cache is timed as
-//! recorded steps of one token. On `cpu` it checks the loops that
+//! recorded steps of one token, and as prompts. On `cpu` it checks the loops that
 //! say what the operators mean, for small widths.
 #![allow(clippy::print_stdout)]
 

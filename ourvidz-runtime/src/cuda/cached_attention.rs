@@ -1,7 +1,10 @@
+mod prompt;
+
 use std::ffi::c_void;
 
 use ort::operator::KernelContext;
 
+use self::prompt::Prompt;
 use super::context::{Argument, Kernel, Source};
 use super::definition::{Definition, DeviceRun, HostTensor, Input, Operand};
 use super::rows::{TYPES, type_number};
@@ -24,11 +27,13 @@ const THREADS: usize = 256;
 /// `CachedAttention`, packed `CachedAttentionPacked`: attention of L new tokens to what came before them.
 ///
 /// Inputs: q [1, L, N * H], k and v [1, L, K * H], or packed all three side by side in one; past keys and values
-/// [1, K, C, H]; `last`, the position of the newest token, i32 `[1]`; cos and sin [P, H / 2] with P at least C.
+/// [1, K, C, H]; `last`, the position of the newest token, i32 `[1]`; cos and sin [P, H / 2] with P at least C; on the
+/// host i32 `[1]`, how many positions of the cache are looked at: at least `last` + 1, and C at most.
 /// Outputs: y [1, L, N * H] and the keys and values [1, K, C, H], the new ones at positions `last` - L + 1 to `last`. Where an
 /// output is its input's memory, only these are written. Attributes `num_heads` N and `kv_num_heads` K.
 ///
-/// Queries and keys are turned as `rotary_halves` does, and the softmax is of q k / sqrt(H).
+/// Queries and keys are turned as `rotary_halves` does, and the softmax is of q k / sqrt(H). Several tokens in 16 bits
+/// go through products of matrices ([`prompt`]); for a single one the device does not look at the host's number.
 pub(super) struct CachedAttention<const PACKED: bool>;
 
 /// A node of either.
@@ -55,7 +60,7 @@ struct Sizes {
 impl Node {
     fn sizes(&self, packed: bool, inputs: &[&[i64]]) -> Option<Sizes> {
         let (tokens, rest) = inputs.split_at_checked(if packed { 1 } else { 3 })?;
-        let [keys, values, last, cos, sin] = rest else { return None };
+        let [keys, values, last, cos, sin, total] = rest else { return None };
         let (&[1, kv_heads, capacity, width], &[1, length, numbers]) = (*keys, *tokens.first()?) else {
             return None;
         };
@@ -70,6 +75,7 @@ impl Node {
             && tokens.iter().skip(1).all(kv_fits)
             && values == keys
             && *last == [1]
+            && total == last
             && matches!(cos, [positions, half] if *positions >= capacity && 2 * half == width as i64)
             && sin == cos;
         let heads_fit = k > 0 && n.is_multiple_of(k);
@@ -88,11 +94,11 @@ impl Node {
 impl<const PACKED: bool> Definition for CachedAttention<PACKED> {
     const NAME: &'static str = if PACKED { "CachedAttentionPacked" } else { "CachedAttention" };
     const INPUTS: &'static [Input] = {
-        use Input::{Int, Same};
+        use Input::{HostInt, Int, Same};
         if PACKED {
-            &[Same, Same, Same, Int, Same, Same]
+            &[Same, Same, Same, Int, Same, Same, HostInt]
         } else {
-            &[Same, Same, Same, Same, Same, Int, Same, Same]
+            &[Same, Same, Same, Same, Same, Int, Same, Same, HostInt]
         }
     };
     const OUTPUTS: usize = 3;
@@ -119,10 +125,14 @@ impl<const PACKED: bool> Definition for CachedAttention<PACKED> {
         let shapes: Vec<&[i64]> = inputs.iter().map(|x| &x.shape[..]).collect();
         let s = node.sizes(PACKED, &shapes).ok_or_else(|| format!("cannot take {shapes:?}"))?;
         let (tokens, rest) = inputs.split_at(if PACKED { 1 } else { 3 });
-        let [keys, values, last, cos, sin] = rest else { return Err("needs more inputs".into()) };
+        let [keys, values, last, cos, sin, total] = rest else { return Err("needs more inputs".into()) };
         let last = last.data.first().map_or(-1, |last| *last as i64);
         let first = usize::try_from(last + 1 - s.tokens as i64).ok().filter(|n| n + s.tokens <= s.capacity);
         let first = first.ok_or_else(|| format!("position {last} is not one of {}", s.capacity))?;
+        let total = total.data.first().map_or(0, |total| *total as usize);
+        if total < first + s.tokens || total > s.capacity {
+            return Err(format!("{total} positions are not {} to {}", first + s.tokens, s.capacity));
+        }
         // Row `head` of a token's queries (0), keys (1) or values (2).
         let row = |part: usize, token: usize, head: usize| {
             let before = if PACKED { [0, s.heads, s.heads + s.kv_heads][part] } else { 0 };
@@ -153,13 +163,23 @@ impl<const PACKED: bool> Definition for CachedAttention<PACKED> {
                 let query = rotated(row(0, token, head), first + token);
                 let shared = head / (s.heads / s.kv_heads);
                 let rows = || (0..=first + token).map(|position| place(shared, position));
-                let dot = |at: usize| query.iter().zip(&keys[at..]).map(|(q, k)| q * k).sum::<f32>();
+                // Side by side, which the compiler turns into vectors: heads are whole packs.
+                let dot = |at: usize| {
+                    let mut sums = [0.0; PACK];
+                    for (q, k) in query.chunks_exact(PACK).zip(keys[at..].chunks_exact(PACK)) {
+                        (0..PACK).for_each(|i| sums[i] += q[i] * k[i]);
+                    }
+                    sums.iter().sum::<f32>()
+                };
                 let scores: Vec<f32> = rows().map(|at| dot(at) / (s.width as f32).sqrt()).collect();
                 let highest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
                 let weights: Vec<f32> = scores.iter().map(|score| (score - highest).exp()).collect();
                 let all: f32 = weights.iter().sum();
-                let column = |d: usize| rows().zip(&weights).map(|(at, w)| values[at + d] * w).sum::<f32>();
-                y.extend((0..s.width).map(|d| column(d) / all));
+                let mut sums = vec![0.0; s.width];
+                for (at, w) in rows().zip(&weights) {
+                    sums.iter_mut().zip(&values[at..]).for_each(|(sum, v)| *sum += v * w);
+                }
+                y.extend(sums.iter().map(|sum| sum / all));
             }
         }
         Ok(vec![y, keys, values])
@@ -169,7 +189,7 @@ impl<const PACKED: bool> Definition for CachedAttention<PACKED> {
         let shapes: Vec<&[i64]> = run.inputs.iter().map(|x| &x.shape[..]).collect();
         let s = node.sizes(PACKED, &shapes).ok_or_else(|| format!("cannot take {shapes:?}"))?;
         let (tokens, rest) = run.inputs.split_at(if PACKED { 1 } else { 3 });
-        let ([past @ .., last, cos, sin], [y, present @ ..]) = (rest, &run.outputs[..]) else {
+        let ([past @ .., last, cos, sin, _], [y, present @ ..]) = (rest, &run.outputs[..]) else {
             return Err("needs more inputs".into());
         };
         let plan = Plan::new(s)?;
@@ -183,17 +203,25 @@ impl<const PACKED: bool> Definition for CachedAttention<PACKED> {
         }
         // Keys and values behind queries, where they are packed.
         let part = |i: usize| match (tokens, i) {
-            ([_, k, _], 1) => pointer(k),
-            ([_, _, v], 2) => pointer(v),
+            ([_, k, _], 1) => k.pointer,
+            ([_, _, v], 2) => v.pointer,
             (tokens, _) => {
                 let before = if PACKED { [0, s.heads, s.heads + s.kv_heads][i] * s.width } else { 0 };
                 // SAFETY: `sizes` has checked that all three are in a token's row.
-                Argument::Pointer(unsafe { offset(tokens[0].pointer, before * run.dtype.size()) })
+                unsafe { offset(tokens[0].pointer, before * run.dtype.size()) }
             }
         };
+        let parts = [part(0), part(1), part(2)];
+        if prompt::takes(run, s) {
+            let prompt = Prompt { sizes: s, parts, last, tables: [cos, sin], cache: present, y };
+            // SAFETY: the shapes were checked above.
+            return unsafe { prompt.attend(run) };
+        }
+        let [q, k, v] = parts.map(Argument::Pointer);
         if s.tokens > 1 {
             let numbers = s.tokens * s.kv_heads * s.width;
-            let mut arguments = vec![part(1), part(2), count(s.strides[1]), pointer(last)];
+            let mut arguments: Vec<_> = parts[1..].iter().map(|x| Argument::Pointer(*x)).collect();
+            arguments.extend([count(s.strides[1]), pointer(last)]);
             arguments.extend([cos, sin, &present[0], &present[1]].map(pointer));
             arguments.extend([s.tokens, s.capacity].map(count));
             // SAFETY: the arguments are those of the code, and the shapes were checked above.
@@ -210,7 +238,7 @@ impl<const PACKED: bool> Definition for CachedAttention<PACKED> {
             .transpose()?;
         let sums = sums.as_mut().map_or(std::ptr::null_mut(), |block| block.as_mut_ptr().cast());
         let counters = if rows > 0 { node.counters(run, &plan, units)? } else { std::ptr::null_mut() };
-        let mut arguments = vec![part(0), part(1), part(2), count(s.strides[0]), pointer(last)];
+        let mut arguments = vec![q, k, v, count(s.strides[0]), pointer(last)];
         arguments.extend([cos, sin, &present[0], &present[1], y].map(pointer));
         // SAFETY: the sums of all rows are in front of their levels.
         let levels = unsafe { offset(sums, rows * s.width * size_of::<f32>()) };

@@ -2,7 +2,7 @@ use std::ffi::c_void;
 use std::marker::PhantomData;
 
 use half::{bf16, f16};
-use ort::memory::Allocator;
+use ort::memory::{Allocator, MemoryType};
 use ort::operator::{
     BoxedKernel, ComputeContext, KernelContext, Operator, OperatorDomain, OperatorInput, OperatorOutput,
     ShapeInferenceContext,
@@ -28,6 +28,8 @@ pub(super) enum Input {
     Bytes,
     /// In i32; numbers that f32 holds exactly.
     Int,
+    /// As `Int`, and on the host on every device.
+    HostInt,
 }
 
 /// An operator, whose outputs have one shape where [`shapes`](Definition::shapes) does not say otherwise.
@@ -97,6 +99,8 @@ pub(super) struct DeviceRun<'a> {
     pub(super) dtype: DType,
     pub(super) inputs: Vec<Operand>,
     pub(super) outputs: Vec<Operand>,
+    /// First numbers of the inputs on the host, in their order.
+    pub(super) numbers: Vec<i32>,
     pub(super) compute: &'a ComputeContext,
 }
 
@@ -153,6 +157,9 @@ impl<D: Definition> Operator for Registered<D> {
             Input::FloatOrNone => OperatorInput::optional(TensorElementType::Float32),
             Input::Bytes => OperatorInput::required(TensorElementType::Uint8),
             Input::Int => OperatorInput::required(TensorElementType::Int32),
+            Input::HostInt => {
+                OperatorInput::required(TensorElementType::Int32).memory_type(MemoryType::CPUInput)
+            }
         })
     }
 
@@ -205,10 +212,13 @@ fn run_on_device<D: Definition>(
 ) -> ort::Result<()> {
     let failed = |reason: String| ort::Error::new(format!("{}: {reason}", D::NAME));
     let stream = ctx.stream()?.ok_or_else(|| failed("there is no CUDA stream".into()))?.as_ptr().cast();
-    let mut inputs = Vec::with_capacity(D::INPUTS.len());
+    let (mut inputs, mut numbers) = (Vec::with_capacity(D::INPUTS.len()), Vec::new());
     for i in 0..ctx.num_inputs()? {
         let Some(input) = ctx.input(i)? else { break };
         let shape = input.shape().to_vec();
+        if D::INPUTS.get(i) == Some(&Input::HostInt) {
+            numbers.extend(input.try_extract_tensor::<i32>()?.1.first());
+        }
         let pointer = input.downcast::<DynTensorValueType>()?.data_ptr().cast_mut().cast();
         inputs.push(Operand { shape, pointer });
     }
@@ -228,7 +238,8 @@ fn run_on_device<D: Definition>(
         Some(context) => context,
         None => *known.insert(Context::of(stream).map_err(failed)?),
     };
-    D::on_device(node, &DeviceRun { context, stream, dtype, inputs, outputs, compute: ctx }).map_err(failed)
+    D::on_device(node, &DeviceRun { context, stream, dtype, inputs, outputs, numbers, compute: ctx })
+        .map_err(failed)
 }
 
 fn run_on_host<D: Definition>(node: &D::Node, dtype: DType, ctx: &ComputeContext) -> ort::Result<()> {
@@ -240,7 +251,7 @@ fn run_on_host<D: Definition>(node: &D::Node, dtype: DType, ctx: &ComputeContext
             Input::Same | Input::SameOrNone => dtype,
             Input::Float | Input::FloatOrNone => DType::F32,
             Input::Bytes => DType::U8,
-            Input::Int => DType::I32,
+            Input::Int | Input::HostInt => DType::I32,
         };
         let data = match stored {
             DType::I32 => input.try_extract_tensor::<i32>()?.1.iter().map(|x| *x as f32).collect(),

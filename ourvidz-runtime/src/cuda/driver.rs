@@ -59,6 +59,7 @@ functions! {
         describe = "cublasLtMatmulDescSetAttribute"(Handle, c_int, *const c_void, usize);
         layout = "cublasLtMatrixLayoutCreate"(*mut Handle, c_int, u64, u64, i64);
         drop_layout = "cublasLtMatrixLayoutDestroy"(Handle);
+        describe_layout = "cublasLtMatrixLayoutSetAttribute"(Handle, c_int, *const c_void, usize);
         preference = "cublasLtMatmulPreferenceCreate"(*mut Handle);
         drop_preference = "cublasLtMatmulPreferenceDestroy"(Handle);
         prefer = "cublasLtMatmulPreferenceSetAttribute"(Handle, c_int, *const c_void, usize);
@@ -111,6 +112,10 @@ pub(super) const DESCRIBE_TRANSPOSE_A: c_int = 3;
 pub(super) const DESCRIBE_EPILOGUE: c_int = 7;
 /// `CUBLASLT_MATMUL_DESC_BIAS_POINTER`
 pub(super) const DESCRIBE_BIAS: c_int = 8;
+/// `CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT`, an i32.
+pub(super) const LAYOUT_BATCH_COUNT: c_int = 5;
+/// `CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET`, an i64 of elements.
+pub(super) const LAYOUT_BATCH_OFFSET: c_int = 6;
 /// `CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES`
 pub(super) const PREFER_WORKSPACE: c_int = 1;
 /// `CUBLASLT_EPILOGUE_DEFAULT`

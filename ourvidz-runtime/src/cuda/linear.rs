@@ -5,7 +5,7 @@ use std::ptr::null_mut;
 use ort::operator::KernelContext;
 
 use super::definition::{Definition, DeviceRun, HostTensor, Input};
-use super::matmul::{Operands, Plan, Product};
+use super::matmul::{Batch, Operands, Plan, Product};
 
 /// `Linear`: x [..., K], matrix [N, K], bias `[N]`, residual [..., N] or nothing -> [..., N].
 ///
@@ -72,8 +72,11 @@ impl Definition for Linear {
             rows: x.rows(),
             input: x.width(),
             out: bias.width(),
+            x_stride: x.width(),
             stride: bias.width(),
+            batch: Batch::ONE,
             out_first: node.out_first,
+            wide: false,
             gelu: node.gelu,
             bias: true,
             residual: !residual.is_empty(),

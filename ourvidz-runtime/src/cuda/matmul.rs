@@ -6,12 +6,16 @@ use std::sync::Mutex;
 use super::context::locked;
 use super::driver::{
     Algorithm, COMPUTE_F32, COMPUTE_TF32, CublasLt, DESCRIBE_BIAS, DESCRIBE_EPILOGUE, DESCRIBE_TRANSPOSE_A,
-    EPILOGUE_BIAS, EPILOGUE_GELU_BIAS, EPILOGUE_NONE, Handle, Heuristic, PREFER_WORKSPACE,
+    EPILOGUE_BIAS, EPILOGUE_GELU_BIAS, EPILOGUE_NONE, Handle, Heuristic, LAYOUT_BATCH_COUNT,
+    LAYOUT_BATCH_OFFSET, PREFER_WORKSPACE,
 };
 use crate::DType;
 
 /// Most memory that a product may take beside its operands. What cuBLASLt's own documents advise for Hopper.
 const MOST_WORKSPACE: u64 = 32 << 20;
+
+/// `CUDA_R_32F`
+const KIND_F32: c_int = 0;
 
 /// cuBLASLt's handle of a GPU, and the algorithm it chose for every product so far.
 pub(super) struct Matmuls {
@@ -20,23 +24,42 @@ pub(super) struct Matmuls {
     chosen: Mutex<HashMap<Product, (Algorithm, usize)>>,
 }
 
-/// y [rows, out] = x [rows, input] times a matrix, plus a bias and what `gelu` and `residual` say.
+/// y [rows, out] = x [rows, input] times a matrix, plus a bias and what `gelu` and `residual` say; `batch.count` times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Product {
     pub(super) dtype: DType,
     pub(super) rows: usize,
     pub(super) input: usize,
     pub(super) out: usize,
+    /// From one row of x to the next; at least `input`.
+    pub(super) x_stride: usize,
     /// From one row of y to the next; at least `out`.
     pub(super) stride: usize,
+    pub(super) batch: Batch,
     /// The matrix lies as [out, input], otherwise as [input, out].
     pub(super) out_first: bool,
+    /// y is in f32, whatever the other operands are.
+    pub(super) wide: bool,
     /// GELU by its tanh approximation behind the bias.
     pub(super) gelu: bool,
     /// A vector is added to each row.
     pub(super) bias: bool,
     /// A tensor like y is added.
     pub(super) residual: bool,
+}
+
+/// Products like one another, and the numbers from one of their operands to the next one's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Batch {
+    pub(super) count: usize,
+    pub(super) matrix: usize,
+    pub(super) x: usize,
+    pub(super) y: usize,
+}
+
+impl Batch {
+    /// A product by itself.
+    pub(super) const ONE: Batch = Batch { count: 1, matrix: 0, x: 0, y: 0 };
 }
 
 /// A product that is ready to run; its descriptions belong to one node.
@@ -93,7 +116,7 @@ impl Matmuls {
         let (kind, compute) = match product.dtype {
             DType::F16 => (2, COMPUTE_F32),
             DType::Bf16 => (14, COMPUTE_F32),
-            _ => (0, COMPUTE_TF32),
+            _ => (KIND_F32, COMPUTE_TF32),
         };
         // cuBLASLt counts by columns: rows there are the last axis here, and y is the matrix times x.
         let [rows, input, out] = [product.rows, product.input, product.out].map(|n| n as u64);
@@ -102,11 +125,20 @@ impl Matmuls {
         unsafe {
             let code = (library.description)(&mut plan.description, compute, 0);
             result("cublasLtMatmulDescCreate", code)?;
-            let sizes = [(matrix, matrix.0), ((input, rows), input), ((out, rows), product.stride as u64)];
-            for (layout, ((rows, columns), stride)) in plan.layouts.iter_mut().zip(sizes) {
+            let (x, y) = ((input, rows), (out, rows));
+            let result_kind = if product.wide { KIND_F32 } else { kind };
+            let sizes = [
+                (kind, matrix, matrix.0),
+                (kind, x, product.x_stride as u64),
+                (result_kind, y, product.stride as u64),
+            ];
+            for (layout, (kind, (rows, columns), stride)) in plan.layouts.iter_mut().zip(sizes) {
                 let code = (library.layout)(layout, kind, rows, columns, stride as i64);
                 result("cublasLtMatrixLayoutCreate", code)?;
             }
+        }
+        if product.batch != Batch::ONE {
+            plan.repeat(product.batch)?;
         }
         plan.describe(DESCRIBE_TRANSPOSE_A, &c_int::from(product.out_first))?;
         let epilogue = match (product.gelu, product.bias) {
@@ -134,6 +166,24 @@ impl Plan {
         let code =
             unsafe { (self.library.describe)(self.description, attribute, value.cast(), size_of::<T>()) };
         result("cublasLtMatmulDescSetAttribute", code)
+    }
+
+    /// Sets how many products there are.
+    fn repeat(&self, batch: Batch) -> Result<(), String> {
+        let count = c_int::try_from(batch.count).map_err(|_| format!("{} products", batch.count))?;
+        for (layout, offset) in self.layouts.iter().zip([batch.matrix, batch.x, batch.y]) {
+            let offset = offset as i64;
+            let (count, offset) = (from_ref(&count).cast(), from_ref(&offset).cast());
+            for (attribute, value, size) in [
+                (LAYOUT_BATCH_COUNT, count, size_of::<c_int>()),
+                (LAYOUT_BATCH_OFFSET, offset, size_of::<i64>()),
+            ] {
+                // SAFETY: the library copies as many bytes as it is told that the value has.
+                let code = unsafe { (self.library.describe_layout)(*layout, attribute, value, size) };
+                result("cublasLtMatrixLayoutSetAttribute", code)?;
+            }
+        }
+        Ok(())
     }
 
     fn choose(&self) -> Result<(Algorithm, usize), String> {

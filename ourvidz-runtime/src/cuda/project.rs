@@ -8,7 +8,7 @@ use ort::operator::KernelContext;
 
 use super::context::{Argument, Source};
 use super::definition::{Definition, DeviceRun, HostTensor, Input, Operand};
-use super::matmul::{Operands, Plan, Product};
+use super::matmul::{Batch, Operands, Plan, Product};
 use super::rms_norm::{norm_rows, normalise};
 use super::rows::{TYPES, pack, type_number};
 use crate::DType;
@@ -340,8 +340,11 @@ fn many_rows<const PARTS: usize>(
             rows,
             input: k,
             out,
+            x_stride: k,
             stride,
+            batch: Batch::ONE,
             out_first: true,
+            wide: false,
             gelu: false,
             bias: !parts.biases.is_empty(),
             residual: parts.residual.is_some(),

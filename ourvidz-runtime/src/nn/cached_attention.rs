@@ -10,6 +10,9 @@ pub struct CachedAttention {
     pub cache: [Value; 2],
     /// Position of the newest token: i32 `[1]`.
     pub last: Value,
+    /// How many positions of the cache are looked at, on the host: i32 `[1]`, at least `last` + 1 and C at most. What
+    /// the cache has up to there must be finite. `last` + 1 is fastest; on CUDA, fewer give NaN where they are missed.
+    pub total: Value,
     /// Cosines and sines [P, H / 2] of each position in the graph's type; P is at least C.
     pub tables: [Value; 2],
     /// Heads N of queries.
@@ -28,7 +31,8 @@ pub struct CachedAttention {
 /// # Errors
 /// [`Error::Shape`] for heads that do not divide one another, or of a width that does not fit.
 pub fn cached_attention(g: &mut Graph, attention: CachedAttention) -> Result<[Value; 3]> {
-    let CachedAttention { qkv: (first, others), cache, last, tables, num_heads, kv_num_heads } = attention;
+    let CachedAttention { qkv: (first, others), cache, last, total, tables, num_heads, kv_num_heads } =
+        attention;
     let width = g.fixed(cache[0], -1)?;
     if !cached_attention_fits(width) || kv_num_heads == 0 || !num_heads.is_multiple_of(kv_num_heads) {
         let rule =
@@ -42,6 +46,7 @@ pub fn cached_attention(g: &mut Graph, attention: CachedAttention) -> Result<[Va
         .chain(cache)
         .chain([last])
         .chain(tables)
+        .chain([total])
         .map(Some)
         .collect();
     let attributes = vec![
