@@ -198,7 +198,8 @@ pub(super) unsafe fn norm_rows(
     eps: f32,
     y: *mut c_void,
 ) -> Result<(), String> {
-    let rows = Rows::new(run.dtype, x.width(), x.width())?;
+    let d = x.width();
+    let rows = if x.rows() == 1 { Rows::of_one(run.dtype, d) } else { Rows::new(run.dtype, d, d) }?;
     let flags = [("HEAD", 0), ("SILU", 0), ("BIAS", 0), ("PARTS", 0), ("SUM", 0), ("WEIGHT_AS_X", 1)];
     let kernel = rows.kernel(run.context, run.dtype, CODE, &flags)?;
     let none = || Argument::Pointer(null_mut());

@@ -34,6 +34,13 @@ impl Rows {
         Ok(Rows { width, pack, threads, rows: (BLOCK / threads).max(1) })
     }
 
+    /// For a single row, where nothing hides how long a thread takes: as many threads as have something to do, a warp at least.
+    pub(super) fn of_one(dtype: DType, width: usize) -> Result<Rows, String> {
+        let rows = Rows::new(dtype, width, width)?;
+        let threads = (width / rows.pack).next_power_of_two().clamp(rows.threads.max(32), 1024);
+        Ok(Rows { threads, rows: 1, ..rows })
+    }
+
     /// Whether they are rows of so many numbers.
     pub(super) fn is_for(&self, width: usize) -> bool {
         self.width == width

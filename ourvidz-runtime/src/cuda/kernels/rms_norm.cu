@@ -63,12 +63,16 @@ extern "C" __global__ void rms_norm(
     for (int i = 0; i < EACH; i++)
 #pragma unroll
         for (int k = 0; k < PACK; k++) squares += v[i][k] * v[i][k];
+    // Few numbers for each thread: the weight is on its way while threads add up.
+    Weights early = {};
+    if constexpr (EACH == 1)
+        if (inside && has(0)) early = ((const Weights*)weight)[pack_of_thread(0)];
     float factor = rsqrtf(sum_of_row(squares) / WIDTH + eps);
     if (!inside) return;
 #pragma unroll
     for (int i = 0; i < EACH; i++) {
         if (!has(i)) continue;
-        Weights w = ((const Weights*)weight)[pack_of_thread(i)];
+        Weights w = EACH == 1 ? early : ((const Weights*)weight)[pack_of_thread(i)];
         Pack p;
 #pragma unroll
         for (int k = 0; k < PACK; k++) v[i][k] *= factor * wide(w.x[k]);

@@ -18,17 +18,20 @@ extern "C" __global__ void __launch_bounds__(512) top(
         long long at = chunk * 1024 + i;
         sorted[i] = at >= count ? 0 : x ? key_of(x[row * count + at], (unsigned)at) : keys[row * count + at];
     }
+    __syncthreads();
     for (int size = 2; size <= 1024; size *= 2)
         for (int distance = size / 2; distance > 0; distance /= 2) {
-            __syncthreads();
             int low = 2 * threadIdx.x - (threadIdx.x & (distance - 1)), high = low + distance;
             u64 a = sorted[low], b = sorted[high];
             if ((a < b) == ((low & size) == 0)) {
                 sorted[low] = b;
                 sorted[high] = a;
             }
+            // Up to a distance of 32 a warp keeps to 64 numbers of its own, behind which comes 1 or the next size.
+            bool alone = distance <= 32 && (distance > 1 || size <= 32);
+            if (alone) __syncwarp();
+            else __syncthreads();
         }
-    __syncthreads();
     if (threadIdx.x >= TOP) return;
     u64 key = sorted[threadIdx.x];
     if (chunks > 1) {
