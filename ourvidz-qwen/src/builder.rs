@@ -121,7 +121,7 @@ impl QwenPipelineBuilder {
         self
     }
 
-    /// What attends to the cache on CUDA in fp16 and bf16. Default: ONNX Runtime's operator.
+    /// What attends to the cache on CUDA in fp16 and bf16. Default: our own operator.
     pub fn cache_attention(mut self, cache_attention: CacheAttention) -> Self {
         self.cache_attention = cache_attention;
         self

@@ -45,11 +45,12 @@ pub struct DecoderOptions {
 /// What attends to the cache on CUDA; the cache lies the same in both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum CacheAttention {
-    /// `GroupQueryAttention` of ONNX Runtime.
-    #[default]
+    /// `GroupQueryAttention` of ONNX Runtime: a prompt of 1,100 tokens takes it 23 ms instead of 26, each token after
+    /// that 0.1 to 0.2 ms more.
     GroupQuery,
     /// `CachedAttention`, an operator of our own: one kernel for one token, products of matrices for prompts
     /// (docs/PERFORMANCE.md). Where heads are not multiples of 8 numbers, 256 at most, `GroupQuery` all the same.
+    #[default]
     Own,
 }
 

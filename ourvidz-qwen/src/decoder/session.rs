@@ -147,9 +147,9 @@ impl Decoder {
     /// One token by the recorded step, whose results stay in buffers.
     fn step(&mut self, token: u32) -> Result<()> {
         let Cache::Shared(shared) = &mut self.cache else { return Ok(()) };
-        shared.buffers.write("input_ids", &Tensor::i64(&[1, 1], vec![token.into()])?)?;
+        let ids = Tensor::i64(&[1, 1], vec![token.into()])?;
         let last = Tensor::i64(&[1], vec![self.used as i64])?.to_dtype(DType::I32)?;
-        shared.buffers.write("seqlens_k", &last)?;
+        shared.buffers.write_all(&[("input_ids", &ids), ("seqlens_k", &last)])?;
         Ok(self.session.run_in_place(&mut shared.step, Some(STEP))?)
     }
 }

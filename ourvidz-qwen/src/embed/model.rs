@@ -37,7 +37,7 @@ enum Config {
     Qwen(Box<QwenConfig>),
 }
 
-/// Builds the graph of the checkpoint's model with pooling behind it.
+/// Builds the graph of the checkpoint's model with pooling behind it; a decoder on CUDA not in fp32.
 pub(super) fn build(config: &SentenceConfig, device: Device, precision: Precision) -> Result<EmbeddingModel> {
     let kind = read_config(&config.model)?;
     let facts = facts(&kind, config)?;
@@ -45,7 +45,12 @@ pub(super) fn build(config: &SentenceConfig, device: Device, precision: Precisio
     let target = match (&kind, device.target()) {
         (Config::Bert(_), Target::Portable) if device == Device::Cpu => Target::Cpu,
         (Config::Bert(_), target) => target,
-        (Config::Qwen(_), _) => decoder::target(device, precision),
+        // In fp32 ONNX Runtime keeps some of the standard operators' nodes on the processor.
+        (Config::Qwen(_), Target::Cuda) if precision == Precision::Fp32 => {
+            let rule = format!("must be fp16 or bf16 for a decoder on {device}");
+            return Err(Runtime::Invalid { field: "precision".into(), rule, value: "fp32".into() }.into());
+        }
+        (Config::Qwen(_), target) => target,
     };
     let mut g = Graph::new("embedder", target, precision.dtype());
     match &kind {

@@ -66,15 +66,19 @@ pub(crate) unsafe fn copy(to: *mut u8, from: *const u8, bytes: usize, to_device:
     // SAFETY: as promised by the caller.
     let code = unsafe {
         match to_device {
-            // What lies in pageable memory may still be on its way when the copy returns.
-            true => match (driver.copy_to_device)(to as u64, from.cast(), bytes) {
-                0 => (driver.synchronise)(),
-                code => code,
-            },
+            true => (driver.copy_to_device)(to as u64, from.cast(), bytes),
             false => (driver.copy_to_host)(to.cast(), from as u64, bytes),
         }
     };
     if code == 0 { Ok(()) } else { Err(format!("copying failed with CUDA error {code}")) }
+}
+
+/// Waits for all that the calling thread's context does.
+pub(crate) fn synchronise() -> Result<(), String> {
+    let driver = driver::Driver::get()?;
+    // SAFETY: takes nothing.
+    let code = unsafe { (driver.synchronise)() };
+    if code == 0 { Ok(()) } else { Err(format!("waiting failed with CUDA error {code}")) }
 }
 
 /// Loads the libraries that the operators need on `device`.

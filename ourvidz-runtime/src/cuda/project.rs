@@ -21,8 +21,9 @@ const MANY_ROWS: &str = include_str!("kernels/project_many.cu");
 
 /// Warps of a block.
 const WARPS: usize = 8;
-/// Warps that a GPU should have to choose from, a few for each that it runs at a time.
-const ENOUGH_WARPS: usize = 8448;
+/// Warps that a GPU should have to choose from: twice as many as an H200 runs at a time, so that the last of them leave
+/// little of it idle (docs/PERFORMANCE.md).
+const ENOUGH_WARPS: usize = 16_896;
 /// Warps that share the device's memory well, for products on tensor cores.
 const ENOUGH_MATRIX_WARPS: usize = 3200;
 /// Columns of four-bit numbers for which x fits a block's own memory.

@@ -105,6 +105,24 @@ impl Buffers {
     /// # Errors
     /// [`Error::Invalid`] for a buffer that is not there; [`Error::Shape`] for another shape or type.
     pub fn write(&mut self, name: &str, tensor: &Tensor) -> Result<()> {
+        self.write_all(&[(name, tensor)])
+    }
+
+    /// [`write`](Self::write) of several buffers, one wait for all of them.
+    ///
+    /// # Errors
+    /// As there; the others are written.
+    pub fn write_all(&mut self, all: &[(&str, &Tensor)]) -> Result<()> {
+        // What lies in pageable memory may still be on its way when a copy returns: it lives until all have arrived.
+        let sources: Vec<_> = all.iter().map(|(name, tensor)| self.send(name, tensor)).collect();
+        if self.device != Device::Cpu {
+            cuda::synchronise().map_err(Error::copy(format!("writing on {}", self.device)))?;
+        }
+        sources.into_iter().try_for_each(|source| source.map(drop))
+    }
+
+    /// Starts a copy of `tensor` -> what it is copied from.
+    fn send(&mut self, name: &str, tensor: &Tensor) -> Result<DynTensor> {
         let (device, target) = (self.device, self.tensor_mut(name)?);
         let fits = target.shape().iter().map(|n| *n as usize).eq(tensor.shape().iter().copied());
         if !fits || element(tensor.dtype()) != *target.data_type() {
@@ -118,14 +136,15 @@ impl Buffers {
         if device != Device::Cpu {
             let (from, to) = (source.data_ptr().cast::<u8>(), target.data_ptr_mut().cast::<u8>());
             // SAFETY: both tensors are of this type and count; the session has made its device's context current.
-            return unsafe { cuda::copy(to, from, bytes, true) }.map_err(Error::copy(what));
+            unsafe { cuda::copy(to, from, bytes, true) }.map_err(Error::copy(what))?;
+            return Ok(source);
         }
         // SAFETY: both tensors are in the processor's memory, of the same type and count, and different.
         unsafe {
             let (from, to) = (source.data_ptr().cast::<u8>(), target.data_ptr_mut().cast::<u8>());
             std::ptr::copy_nonoverlapping(from, to, bytes);
         }
-        Ok(())
+        Ok(source)
     }
 
     /// The numbers of a buffer, on the host.
