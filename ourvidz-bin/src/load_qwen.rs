@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use ourvidz_qwen::{GenerateOptions, Generated, QwenPipeline};
+use ourvidz_qwen::{EnhanceStyle, GenerateOptions, Generated, QwenPipeline};
 use serde_json::{Value, json};
 
 use crate::cli::QwenModelOptions;
@@ -9,22 +9,29 @@ use crate::demo_model::DemoModel;
 use crate::failure::Failure;
 use crate::progress::Progress;
 
-/// The folder of the language model that is configured, if one is. `base` prefers `QWEN_BASE_PATH`.
-pub(crate) fn qwen_path(options: &QwenModelOptions, base: bool) -> Result<Option<PathBuf>, Failure> {
+/// A language model that is configured.
+pub(crate) struct Configured {
+    folder: PathBuf,
+    /// `QWEN_BASE_PATH` says that it is a base model.
+    base: bool,
+}
+
+/// The language model that is configured, if one is. `base` prefers `QWEN_BASE_PATH`.
+pub(crate) fn configured(options: &QwenModelOptions, base: bool) -> Result<Option<Configured>, Failure> {
     let mut names = env_vars::QWEN_MODELS;
     if base {
         names.swap(1, 2);
     }
     let environment = Environment::read();
-    let (flag, path) = match (&options.model, environment.first(&names)) {
+    let (flag, folder) = match (&options.model, environment.first(&names)) {
         (Some(path), _) => (options.flag, path.clone()),
         (None, Some((name, path))) => (name, PathBuf::from(path)),
         (None, None) => return Ok(None),
     };
-    if !path.is_dir() {
-        return Err(Failure::arguments(anyhow::anyhow!("{flag}: {} is not a folder", path.display())));
+    if !folder.is_dir() {
+        return Err(Failure::arguments(anyhow::anyhow!("{flag}: {} is not a folder", folder.display())));
     }
-    Ok(Some(path))
+    Ok(Some(Configured { folder, base: flag == env_vars::QWEN_BASE_PATH }))
 }
 
 /// Loads the language model asked for. `base` prefers `QWEN_BASE_PATH`.
@@ -33,12 +40,12 @@ pub(crate) fn load_qwen(
     base: bool,
     progress: &mut Progress,
 ) -> Result<QwenPipeline, Failure> {
-    let Some(path) = qwen_path(options, base)? else {
+    let Some(model) = configured(options, base)? else {
         let names = env_vars::QWEN_MODELS.join(", ");
         let fault = format!("--model or one of {names} must name a folder of Qwen");
         return Err(Failure::arguments(anyhow::anyhow!(fault)));
     };
-    load_folder(path, options, progress)
+    load(model, options, progress)
 }
 
 /// Loads the language model asked for, else the demo model, which can do nothing but enhance prompts, saying so.
@@ -46,19 +53,22 @@ pub(crate) fn load_enhancer(
     options: &QwenModelOptions,
     progress: &mut Progress,
 ) -> Result<QwenPipeline, Failure> {
-    let path = match qwen_path(options, false)? {
-        Some(path) => path,
-        None => DemoModel::Qwen.folder()?,
+    let model = match configured(options, false)? {
+        Some(model) => model,
+        None => Configured { folder: DemoModel::Qwen.folder()?, base: false },
     };
-    load_folder(path, options, progress)
+    load(model, options, progress)
 }
 
-fn load_folder(
-    path: PathBuf,
+fn load(
+    model: Configured,
     options: &QwenModelOptions,
     progress: &mut Progress,
 ) -> Result<QwenPipeline, Failure> {
-    let mut builder = QwenPipeline::builder(path).device(options.device);
+    let mut builder = QwenPipeline::builder(model.folder).device(options.device);
+    if model.base {
+        builder = builder.enhance_style(EnhanceStyle::Base);
+    }
     if let Some(precision) = options.precision {
         builder = builder.precision(precision);
     }

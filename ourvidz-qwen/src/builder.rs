@@ -9,7 +9,7 @@ use ourvidz_runtime::{
 use crate::checkpoint::Checkpoint;
 use crate::decoder::{self, CacheAttention, Decoder, DecoderOptions, Matrices, Output};
 use crate::pipeline::QwenPipeline;
-use crate::{Error, Result};
+use crate::{EnhanceStyle, Error, Result};
 
 /// What the weights are stored as while a model runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -72,6 +72,7 @@ pub struct QwenPipelineBuilder {
     weights: Option<WeightType>,
     capacity: Option<usize>,
     cache_attention: CacheAttention,
+    enhance_style: Option<EnhanceStyle>,
     threads: Option<usize>,
     cache: Option<PathBuf>,
     profile: Option<PathBuf>,
@@ -89,6 +90,7 @@ impl QwenPipelineBuilder {
             weights: None,
             capacity: None,
             cache_attention: CacheAttention::default(),
+            enhance_style: None,
             threads: None,
             cache: None,
             profile: None,
@@ -124,6 +126,13 @@ impl QwenPipelineBuilder {
     /// What attends to the cache on CUDA in fp16 and bf16. Default: our own operator.
     pub fn cache_attention(mut self, cache_attention: CacheAttention) -> Self {
         self.cache_attention = cache_attention;
+        self
+    }
+
+    /// How the model is asked to enhance prompts. Default: as a base model where the checkpoint's name says that it is
+    /// one or where it has no chat template, else by that.
+    pub fn enhance_style(mut self, style: EnhanceStyle) -> Self {
+        self.enhance_style = Some(style);
         self
     }
 
@@ -184,8 +193,10 @@ impl QwenPipelineBuilder {
         progress(LoadProgress { what: "qwen", done: 0, total: 0 });
         let session = Session::load(&g.finish(), &session_options, &cache, &mut progress)?;
         let decoder = Decoder::new(session, checkpoint.config, target, capacity)?;
+        let named = EnhanceStyle::of(&checkpoint.name, checkpoint.template.is_some());
         Ok(QwenPipeline {
             decoder,
+            style: self.enhance_style.unwrap_or(named),
             tokenizer: checkpoint.tokenizer,
             template: checkpoint.template,
             stop_tokens: checkpoint.stop_tokens,

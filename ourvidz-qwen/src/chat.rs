@@ -1,4 +1,5 @@
 use minijinja::{Environment, ErrorKind, context};
+use minijinja_contrib::pycompat::unknown_method_callback;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -44,7 +45,8 @@ impl Message {
 /// The `chat_template` of a checkpoint: Jinja that turns messages into one prompt.
 ///
 /// Rendered as transformers does: blocks trimmed, `raise_exception` defined, `bos_token` and `eos_token`
-/// taken from the same file. Tools, documents and methods of Python strings are not supported.
+/// taken from `tokenizer_config.json`, methods of Python's strings and lists known. Tools and documents are not
+/// supported.
 #[derive(Debug, Clone)]
 pub struct ChatTemplate {
     environment: Environment<'static>,
@@ -52,13 +54,22 @@ pub struct ChatTemplate {
     eos_token: Option<String>,
 }
 
+/// What a template is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RenderOptions {
+    /// The prompt goes on to where the model's answer begins.
+    pub add_generation_prompt: bool,
+    /// Whether the model thinks before it answers, of models that can do both; `None` leaves it to the template.
+    pub enable_thinking: Option<bool>,
+}
+
 const NAME: &str = "chat_template";
 
 impl ChatTemplate {
     /// Reads the template from the text of a `tokenizer_config.json`; of several the one named `default`.
     pub fn from_tokenizer_config(text: &str) -> Result<Self> {
-        let config: TokenizerConfig = serde_json::from_str(text)?;
-        let source = match config.chat_template {
+        let mut config: TokenizerConfig = serde_json::from_str(text)?;
+        let source = match config.chat_template.take() {
             Some(Templates::One(source)) => source,
             Some(Templates::Several(several)) => {
                 let default = several.into_iter().find(|template| template.name == "default");
@@ -66,28 +77,46 @@ impl ChatTemplate {
             }
             None => return Err(Error::NoTemplate),
         };
+        Self::new(source, config)
+    }
+
+    /// Reads the text of a `chat_template.jinja`, as transformers saves it since version 4.52, with the tokens of the
+    /// `tokenizer_config.json` beside it, where there is one.
+    pub fn from_jinja(source: &str, tokenizer_config: Option<&str>) -> Result<Self> {
+        let config = tokenizer_config.map(serde_json::from_str).transpose()?.unwrap_or_default();
+        Self::new(source.to_owned(), config)
+    }
+
+    fn new(source: String, config: TokenizerConfig) -> Result<Self> {
         let mut environment = Environment::new();
         environment.set_trim_blocks(true);
         environment.set_lstrip_blocks(true);
+        environment.set_unknown_method_callback(unknown_method_callback);
         environment.add_function("raise_exception", raise_exception);
         environment.add_template_owned(NAME, source)?;
         let [bos_token, eos_token] = [config.bos_token, config.eos_token].map(|t| t.map(Token::into_text));
         Ok(Self { environment, bos_token, eos_token })
     }
 
-    /// Renders a conversation; with `add_generation_prompt`, up to where the model's answer begins.
+    /// Renders a conversation.
     ///
     /// A system message may only be the first; then user and assistant take turns, the user first. No user
     /// message is blank, and the last message is the user's when an answer is asked for.
-    pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
+    pub fn render(&self, messages: &[Message], options: RenderOptions) -> Result<String> {
+        let RenderOptions { add_generation_prompt, enable_thinking } = options;
         check(messages, add_generation_prompt)?;
         let template = self.environment.get_template(NAME)?;
-        Ok(template.render(context! {
+        let mut known = context! {
             messages,
             add_generation_prompt,
             bos_token => self.bos_token,
             eos_token => self.eos_token,
-        })?)
+        };
+        // Templates ask whether it is defined.
+        if let Some(enable_thinking) = enable_thinking {
+            known = context! { enable_thinking, ..known };
+        }
+        Ok(template.render(known)?)
     }
 }
 
@@ -129,7 +158,7 @@ fn raise_exception(message: String) -> Result<String, minijinja::Error> {
     Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 struct TokenizerConfig {
     chat_template: Option<Templates>,
     bos_token: Option<Token>,

@@ -37,7 +37,7 @@ mod sampler;
 mod tokenizer;
 
 pub use builder::{QwenPipelineBuilder, WeightType};
-pub use chat::{ChatTemplate, Message, Role};
+pub use chat::{ChatTemplate, Message, RenderOptions, Role};
 pub use decoder::QwenConfig;
 pub use embed::{EmbedOptions, Embedder, EmbedderBuilder, Pooling, Prompt};
 pub use enhance::{EnhancePrompt, EnhanceStyle, Enhanced, EnhancementSource, PromptTarget};

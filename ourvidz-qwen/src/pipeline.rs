@@ -8,7 +8,7 @@ use crate::decoder::Decoder;
 use crate::fit::{self, Cut};
 use crate::generate::{GenerateOptions, Generated, LanguageModel, Loop};
 use crate::tokenizer::QwenTokenizer;
-use crate::{ChatTemplate, Error, Message, QwenConfig, Result, Sampling};
+use crate::{ChatTemplate, EnhanceStyle, Error, Message, QwenConfig, RenderOptions, Result, Sampling};
 
 /// A language model with its tokenizer. Synchronous; one thread owns it.
 #[derive(Debug)]
@@ -18,6 +18,7 @@ pub struct QwenPipeline {
     pub(crate) template: Option<ChatTemplate>,
     pub(crate) stop_tokens: Vec<u32>,
     pub(crate) name: String,
+    pub(crate) style: EnhanceStyle,
     pub(crate) device: Device,
     pub(crate) precision: Precision,
     pub(crate) weights: WeightType,
@@ -28,6 +29,9 @@ pub struct QwenPipeline {
 pub struct ChatRequest {
     /// A system message or none, then user and assistant in turn, the user last.
     pub messages: Vec<Message>,
+    /// Whether the model thinks before it answers, of models that can do both (Qwen3); `None` leaves it to the
+    /// checkpoint's template.
+    pub enable_thinking: Option<bool>,
     /// When the answer ends, and how its tokens are chosen.
     pub options: GenerateOptions,
 }
@@ -36,7 +40,8 @@ impl ChatRequest {
     /// At most 512 tokens at temperature 0.7 and top-p 0.9, with a repetition penalty of 1.1.
     pub fn new(messages: Vec<Message>) -> ChatRequest {
         let sampling = Sampling { temperature: 0.7, top_k: Some(20), top_p: 0.9, repetition_penalty: 1.1 };
-        ChatRequest { messages, options: GenerateOptions { sampling, ..GenerateOptions::default() } }
+        let options = GenerateOptions { sampling, ..GenerateOptions::default() };
+        ChatRequest { messages, enable_thinking: None, options }
     }
 }
 
@@ -72,7 +77,7 @@ fn on(_: &str) -> ControlFlow<()> {
 
 impl QwenPipeline {
     /// A checkpoint's folder: `config.json`, `model.safetensors` or its shards, `tokenizer.json`, and where they are
-    /// there `tokenizer_config.json` and `generation_config.json`.
+    /// there `tokenizer_config.json`, `chat_template.jinja` and `generation_config.json`.
     pub fn builder(folder: impl Into<PathBuf>) -> QwenPipelineBuilder {
         QwenPipelineBuilder::new(folder)
     }
@@ -98,8 +103,9 @@ impl QwenPipeline {
         let room = self.room(&request.options)?;
         let template = self.template.as_ref().ok_or(Error::NoTemplate)?;
         let (tokenizer, messages) = (&self.tokenizer, &request.messages);
+        let asked = RenderOptions { add_generation_prompt: true, enable_thinking: request.enable_thinking };
         let (tokens, cut) = fit::messages(messages, room, &mut |messages| {
-            tokenizer.encode(&template.render(messages, true)?)
+            tokenizer.encode(&template.render(messages, asked)?)
         })?;
         let generated = self.generate(&tokens, &request.options, &mut on_text)?;
         Ok(ChatReply { generated, cut })
@@ -170,7 +176,7 @@ impl QwenPipeline {
         self.template.is_some()
     }
 
-    /// Name of the checkpoint's folder.
+    /// Name of the checkpoint: of its folder, or of the repository where that is a snapshot in a Hugging Face cache.
     pub fn name(&self) -> &str {
         &self.name
     }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use common::{Golden, MODELS, error, folder};
 use ourvidz_qwen::{
     ChatRequest, ChatTemplate, CompleteRequest, EnhancePrompt, EnhanceStyle, EnhancementSource, FinishReason,
-    GenerateOptions, Message, QwenPipeline, Sampling, WeightType,
+    GenerateOptions, Message, QwenPipeline, RenderOptions, Sampling, WeightType,
 };
 use serde_json::Value;
 
@@ -86,7 +86,8 @@ fn conversations_go_through_the_template() -> Result<()> {
     let chat = ChatRequest { options: greedy(8), ..ChatRequest::new(messages) };
     let reply = qwen.chat(&chat)?;
     let config = std::fs::read_to_string(folder("qwen2_tied").join("tokenizer_config.json"))?;
-    let prompt = ChatTemplate::from_tokenizer_config(&config)?.render(&chat.messages, true)?;
+    let asked = RenderOptions { add_generation_prompt: true, enable_thinking: None };
+    let prompt = ChatTemplate::from_tokenizer_config(&config)?.render(&chat.messages, asked)?;
     ensure!(prompt.starts_with("<|im_start|>system\nBe brief.<|im_end|>"), "{prompt:?}");
     let raw = qwen.complete(&CompleteRequest { options: greedy(8), ..CompleteRequest::new(prompt) })?;
     ensure!(reply.generated.tokens == raw.tokens && reply.cut.is_none());
@@ -95,6 +96,50 @@ fn conversations_go_through_the_template() -> Result<()> {
     let turned = ChatRequest { messages: vec![Message::assistant("no")], ..chat };
     let error = qwen.chat(&turned).err().map(|e| e.to_string()).unwrap_or_default();
     ensure!(error.starts_with("messages[0] (assistant)"), "{error}");
+    Ok(())
+}
+
+/// As transformers saves it since 4.52; whether the model thinks is the request's, and enhancement asks for no thoughts.
+#[test]
+fn a_template_in_a_file_of_its_own_counts_first() -> Result<()> {
+    let copy = tempfile::tempdir()?;
+    for file in std::fs::read_dir(folder("qwen2_tied"))? {
+        let file = file?;
+        std::fs::copy(file.path(), copy.path().join(file.file_name()))?;
+    }
+    let template = "{{ messages[-1].content }}{{ ' quickly' if enable_thinking is false }}";
+    std::fs::write(copy.path().join("chat_template.jinja"), template)?;
+    let mut qwen = QwenPipeline::builder(copy.path()).cache_folder(copy.path()).load()?;
+    for (enable_thinking, more) in [(None, ""), (Some(true), ""), (Some(false), " quickly")] {
+        let chat = ChatRequest { options: greedy(2), ..ChatRequest::new(vec![Message::user("A fox?")]) };
+        let reply = qwen.chat(&ChatRequest { enable_thinking, ..chat })?;
+        let prompt = format!("A fox?{more}");
+        let raw = qwen.complete(&CompleteRequest { options: greedy(2), ..CompleteRequest::new(prompt) })?;
+        ensure!(reply.generated.tokens == raw.tokens, "{enable_thinking:?}");
+        ensure!(reply.generated.prompt_tokens == raw.prompt_tokens, "{enable_thinking:?}");
+    }
+    Ok(())
+}
+
+/// A random model answers no prompt, but it answers each question in its own way.
+#[test]
+fn the_builder_says_how_a_model_is_asked() -> Result<()> {
+    let answers = |qwen: &mut QwenPipeline, style| -> Result<String> {
+        let request = EnhancePrompt { style, seed: Some(3), ..EnhancePrompt::new("fox in snow") };
+        let request = EnhancePrompt { system_prompt: "More words.".into(), max_new_tokens: 20, ..request };
+        let mut text = String::new();
+        qwen.enhance_prompt_with(&request, |piece| {
+            text.push_str(piece);
+            ControlFlow::Continue(())
+        })?;
+        Ok(text)
+    };
+    let mut qwen = load("qwen2_tied")?;
+    let builder = QwenPipeline::builder(folder("qwen2_tied")).threads(1).cache_folder(cache());
+    let mut base = builder.enhance_style(EnhanceStyle::Base).load()?;
+    let (by_builder, by_request) = (answers(&mut base, None)?, answers(&mut qwen, Some(EnhanceStyle::Base))?);
+    ensure!(by_builder == by_request, "{by_builder:?} {by_request:?}");
+    ensure!(answers(&mut qwen, None)? != by_builder && !by_builder.is_empty(), "{by_builder:?}");
     Ok(())
 }
 

@@ -141,6 +141,9 @@ pub(crate) struct ChatOptions {
     /// Instructions for the model [default: those of the checkpoint's template]
     #[arg(long)]
     pub(crate) system_prompt: Option<String>,
+    /// Whether a model that can think before it answers does (Qwen3) [default: as its template says]
+    #[arg(long, value_name = "true|false")]
+    pub(crate) enable_thinking: Option<bool>,
 }
 
 #[derive(Debug, Args)]

@@ -36,7 +36,11 @@ pub(crate) fn chat(options: &ChatOptions, json: bool) -> Result<(), Failure> {
             "/reset" => messages = system.clone(),
             message => {
                 messages.push(Message::user(message));
-                let request = ChatRequest { messages: messages.clone(), options: generate.clone() };
+                let request = ChatRequest {
+                    messages: messages.clone(),
+                    enable_thinking: options.enable_thinking,
+                    options: generate.clone(),
+                };
                 let reply = qwen.chat_with(&request, |piece| {
                     if !json {
                         output::piece(piece);

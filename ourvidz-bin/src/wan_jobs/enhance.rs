@@ -11,8 +11,7 @@ use crate::cli::{ModelOptions, QwenModelOptions};
 use crate::config::env_vars;
 use crate::demo_model::DemoModel;
 use crate::failure::Failure;
-use crate::job_failures;
-use crate::load_qwen::{load_enhancer, qwen_path};
+use crate::load_qwen::{configured, load_enhancer};
 use crate::progress::Progress;
 
 /// Rewrites prompts, where a language model is configured or the video model is the demo's.
@@ -32,7 +31,7 @@ impl Enhancer {
     pub(crate) fn new(options: QwenModelOptions, wan: &ModelOptions) -> Result<Self, Failure> {
         let unnamed = wan.path(env_vars::WAN_MODEL)?.is_none();
         let demo = unnamed && DemoModel::Wan.is_held() && DemoModel::Qwen.is_held();
-        let model = match qwen_path(&options, false)? {
+        let model = match configured(&options, false)? {
             None if !demo => None,
             _ => Some(options),
         };
@@ -57,7 +56,7 @@ impl Enhancer {
     /// The prompt to generate from. What became of the job's own is written into `metadata`.
     ///
     /// # Errors
-    /// The job has to stop; the model cannot be loaded. That no better prompt came of it is no error.
+    /// The job has to stop. That no better prompt came of it is no error, whatever the reason.
     pub(super) fn enhance(
         &mut self,
         job: &Job,
@@ -71,9 +70,17 @@ impl Enhancer {
         }
         control.stage(Stage::Loading)?;
         let started = Instant::now();
-        let Some(qwen) = self.load().map_err(job_failures::of_loading)? else {
-            metadata.enhancement_error = Some("no language model is configured".to_owned());
-            return Ok(original);
+        let qwen = match self.load() {
+            Ok(Some(qwen)) => qwen,
+            Ok(None) => {
+                metadata.enhancement_error = Some("no language model is configured".to_owned());
+                return Ok(original);
+            }
+            Err(failure) => {
+                tracing::warn!("the language model cannot be loaded: {:#}", failure.into_error());
+                kept(metadata, "the language model cannot be loaded");
+                return Ok(original);
+            }
         };
         control.stage(Stage::Enhancing)?;
         let target = match job.job_type.media() {
@@ -93,7 +100,7 @@ impl Enhancer {
             Ok(enhanced) => accepted(enhanced, original, metadata),
             Err(error) => {
                 tracing::warn!("the prompt was not enhanced: {:#}", anyhow::Error::from(error));
-                metadata.enhancement_error = Some("the language model failed".to_owned());
+                kept(metadata, "the language model failed");
                 original
             }
         })
@@ -104,11 +111,16 @@ impl Enhancer {
 fn accepted(enhanced: Enhanced, original: String, metadata: &mut WanMetadata) -> String {
     metadata.enhancement_source = enhanced.source.as_str().to_owned();
     metadata.enhancement_error = enhanced.failure;
+    metadata.enhancement_cut = enhanced.cut.map(|cut| cut.to_string());
     if enhanced.source != EnhancementSource::Original && policy::check(&enhanced.prompt).is_err() {
-        metadata.enhancement_source = EnhancementSource::Original.as_str().to_owned();
-        metadata.enhancement_error =
-            Some("the rewritten prompt was refused by the content policy".to_owned());
+        kept(metadata, "the rewritten prompt was refused by the content policy");
         return original;
     }
     enhanced.prompt
+}
+
+/// The original prompt stays, for that reason.
+fn kept(metadata: &mut WanMetadata, why: &str) {
+    metadata.enhancement_source = EnhancementSource::Original.as_str().to_owned();
+    metadata.enhancement_error = Some(why.to_owned());
 }

@@ -22,8 +22,9 @@ pub struct EnhancePrompt {
     pub target: PromptTarget,
     /// Instructions instead of the template's, where they are not blank.
     pub system_prompt: String,
-    /// How the model is asked. `None`: by the chat template of a checkpoint that has one and is not named a base
-    /// model.
+    /// How the model is asked. `None`: as the pipeline was built to ([`QwenPipelineBuilder::enhance_style`]).
+    ///
+    /// [`QwenPipelineBuilder::enhance_style`]: crate::QwenPipelineBuilder::enhance_style
     pub style: Option<EnhanceStyle>,
     /// Tokens of the answer at most.
     pub max_new_tokens: usize,
@@ -159,19 +160,12 @@ impl QwenPipeline {
         mut on_text: impl FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Enhanced> {
         request.validate()?;
-        let style = request.style.unwrap_or_else(|| self.style());
+        let style = request.style.unwrap_or(self.style);
         if style == EnhanceStyle::Instruct && !self.has_chat_template() {
             return Err(Error::NoTemplate);
         }
         self.room(&request.options(0, request.deadline, style))?;
         attempts(request, style, &mut |options| self.attempt(request, style, options, &mut on_text))
-    }
-
-    /// How this checkpoint is asked where the request does not say.
-    fn style(&self) -> EnhanceStyle {
-        // Published base models carry the template too; only the name tells.
-        let base = !self.name().to_lowercase().contains("instruct") && self.name().starts_with("Qwen2");
-        if self.has_chat_template() && !base { EnhanceStyle::Instruct } else { EnhanceStyle::Base }
     }
 
     fn attempt(
@@ -185,7 +179,8 @@ impl QwenPipeline {
         let prompt = request.prompt.trim();
         if style == EnhanceStyle::Instruct {
             let messages = vec![Message::system(instructions), Message::user(prompt)];
-            let chat = ChatRequest { messages, options: options.clone() };
+            // Thoughts would take the place of the answer.
+            let chat = ChatRequest { messages, enable_thinking: Some(false), options: options.clone() };
             let reply = self.chat_with(&chat, on_text)?;
             return Ok((reply.generated, reply.cut));
         }

@@ -17,6 +17,17 @@ pub enum EnhanceStyle {
     Base,
 }
 
+impl EnhanceStyle {
+    /// How a checkpoint of that name is asked. Published base models carry a chat template too, so only the name tells:
+    /// `Qwen2-7B` and `Qwen2.5-7B` are base models beside `...-Instruct`, `Qwen3-8B-Base` is one beside `Qwen3-8B`.
+    pub(crate) fn of(name: &str, has_chat_template: bool) -> EnhanceStyle {
+        let name = name.to_lowercase();
+        let second = ["qwen2-", "qwen2.5-"].iter().any(|start| name.starts_with(start));
+        let base = second && !name.contains("instruct") || name.ends_with("-base");
+        if has_chat_template && !base { EnhanceStyle::Instruct } else { EnhanceStyle::Base }
+    }
+}
+
 /// What the model is told where the caller says nothing: a system message, or the beginning of a text.
 ///
 /// Neutral: subject, light, camera, composition and style, and nothing that the prompt does not ask for.
@@ -47,8 +58,17 @@ pub(super) fn stop(style: EnhanceStyle) -> Vec<String> {
     }
 }
 
-/// The prompt in an answer, or why there is none: a label before it, quotes around it and line breaks in it go.
+/// What a model writes around its thoughts.
+const THINK: (&str, &str) = ("<think>", "</think>");
+
+/// The prompt in an answer, or why there is none: thoughts and a label before it, quotes around it and line breaks in
+/// it go.
 pub(super) fn accepted(answer: &str) -> Result<String, String> {
+    let answer = match answer.rsplit_once(THINK.1) {
+        Some((_, answer)) => answer,
+        None if answer.contains(THINK.0) => return Err("the answer ends in the middle of a thought".into()),
+        None => answer,
+    };
     let mut text = answer.split_whitespace().collect::<Vec<_>>().join(" ");
     for label in ["enhanced prompt:", "detailed prompt:", "rewritten prompt:", "prompt:"] {
         if text.get(..label.len()).is_some_and(|start| start.eq_ignore_ascii_case(label)) {

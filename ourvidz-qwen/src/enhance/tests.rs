@@ -106,6 +106,11 @@ fn answers_are_cleaned() {
     assert_eq!(clean("雪の中を走る赤い狐、夕暮れ").unwrap(), "雪の中を走る赤い狐、夕暮れ");
     assert!(clean("a fox in snow \u{fffd}").is_err());
     assert!(clean("Prompt:   ").is_err());
+    let thought = "<think>\nThe prompt: a fox.\n</think>\n\n";
+    assert_eq!(clean(&format!("{thought}A fox in fresh snow.")).unwrap(), "A fox in fresh snow.");
+    assert_eq!(clean("<think>\n\n</think>\n\nA fox in fresh snow.").unwrap(), "A fox in fresh snow.");
+    assert!(clean(thought).is_err());
+    assert!(clean("<think>\nThe user wants a fox, so").unwrap_err().contains("thought"));
 }
 
 #[test]

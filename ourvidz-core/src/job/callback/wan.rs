@@ -47,7 +47,8 @@ pub struct WanMetadata {
     pub final_prompt: String,
     /// Whether the prompt's end was left out: more than 512 tokens.
     pub prompt_truncated: bool,
-    /// Who rewrote the prompt: the model's name, or `none`.
+    /// Who wrote `final_prompt`: `qwen_instruct` or `qwen_base`, a language model asked by its chat template or given a
+    /// text to continue; `original`, the user, because rewriting was tried and gave nothing; `none`: it was not tried.
     pub enhancement_source: String,
     /// Seconds that rewriting took; left out where it was not tried.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,6 +56,9 @@ pub struct WanMetadata {
     /// Why a prompt that was to be rewritten was not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enhancement_error: Option<String>,
+    /// What the language model did not see of a prompt that was too long for it; left out where it saw all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enhancement_cut: Option<String>,
     /// The mode that was applied.
     pub reference_mode: ReferenceMode,
     /// Whether a reference took part.
@@ -110,6 +114,7 @@ impl WanMetadata {
             enhancement_source: "none".to_owned(),
             enhancement_seconds: None,
             enhancement_error: None,
+            enhancement_cut: None,
             reference_mode: ReferenceMode::None,
             reference_applied: false,
             reference_method: None,
