@@ -5,7 +5,7 @@ mod common;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use common::{Ended, Place, golden, golden_wan, words};
+use common::{Ended, Place, demo_model, golden, golden_wan, words};
 use ourvidz_demo_score::{Colour, Picture, Relation, Shape, Verdict, Wanted, judge_picture};
 use serde_json::{Value, json};
 
@@ -27,12 +27,12 @@ fn judged(path: &Path, colour: &str, shape: &str) -> Result<Verdict> {
 
 /// Whether the tree holds tiny-wan; without it a command says what it misses.
 fn wan_is_here() -> bool {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny-wan").is_dir()
+    demo_model("tiny-wan").is_dir()
 }
 
 /// Pixels of a side that tiny-sdxl was trained on.
 fn own_size() -> Result<u64> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny-sdxl/unet/config.json");
+    let file = demo_model("tiny-sdxl").join("unet/config.json");
     let config: Value = serde_json::from_str(&std::fs::read_to_string(file)?)?;
     Ok(8 * config["sample_size"].as_u64().context("sample_size")?)
 }

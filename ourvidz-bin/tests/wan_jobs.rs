@@ -155,38 +155,6 @@ fn references_are_applied_or_reported() -> Result<()> {
     Ok(())
 }
 
-/// The prompt is Qwen's, the same as `ourvidz enhance` gives for the seed; without a model it stays, and both is said.
-#[test]
-fn enhanced_jobs_enhance_where_qwen_is_configured() -> Result<()> {
-    let place = Place::new()?;
-    let job = job("image7b_fast_enhanced");
-    let body = run_job(&place, &job)?;
-    let metadata = &body["metadata"];
-    ensure!(metadata["enhancement_source"] == "none" && body["enhancedPrompt"].is_null(), "{body:#}");
-    ensure!(metadata["enhancement_error"] == "no language model is configured", "{body:#}");
-    ensure!(metadata["final_prompt"] == job["prompt"], "{body:#}");
-
-    let qwen = golden_wan("../qwen/qwen2_untied").display().to_string();
-    let enhance =
-        ["enhance", "--json", "--seed", "7", "--prompt", "a red fox in fresh snow", "--model", &qwen];
-    let expected: Value = serde_json::from_str(&place.run(enhance)?.succeeded()?.stdout)?;
-    std::fs::write(place.path("job.json"), job.to_string())?;
-    let model = golden_wan("t2v_f32").display().to_string();
-    let run = ["run-job", "job.json", "--data-dir", "data", "--model", &model, "--qwen-model", &qwen];
-    let body: Value = serde_json::from_str(&place.run(run)?.succeeded()?.stdout)?;
-    let metadata = &body["metadata"];
-    ensure!(metadata["enhancement_source"] == expected["enhancement_source"], "{body:#} {expected:#}");
-    ensure!(metadata["final_prompt"] == expected["enhanced_prompt"], "{body:#} {expected:#}");
-    ensure!(
-        metadata["original_prompt"] == job["prompt"] && metadata["enhancement_seconds"].is_number(),
-        "{body:#}"
-    );
-    let rewritten = expected["enhancement_source"] != "original";
-    ensure!(body["enhancedPrompt"].is_string() == rewritten, "{body:#}");
-    ensure!(!rewritten || body["enhancedPrompt"] == expected["enhanced_prompt"], "{body:#}");
-    Ok(())
-}
-
 #[test]
 fn what_cannot_be_made_fails_with_its_field() -> Result<()> {
     let place = Place::new()?;

@@ -31,6 +31,11 @@ pub(crate) fn golden_wan(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/wan").join(name)
 }
 
+/// One of the models inside the program.
+pub(crate) fn demo_model(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("models").join(name)
+}
+
 /// A folder of one test, in which the command runs and keeps its cache.
 pub(crate) struct Place(TempDir);
 
