@@ -1,12 +1,14 @@
-"""Token ids of CLIP's full vocabulary for some 300 strings: ourvidz-sdxl/tests/golden/clip_tokens.json.
+"""Token ids of CLIP's full vocabulary for 2,726 strings: ourvidz-sdxl/tests/golden/clip_tokens.json.gz.
 
     python scripts/goldens/clip_tokens.py          # made with transformers 5.17.0, tokenizers 0.23.3
 
-Each case has the text and `ids` with <|startoftext|> and <|endoftext|>, neither padded nor truncated, by transformers'
+Those written out here, random runs of what meets at a boundary, and the 2,394 of embed_strings.py in many scripts. Each
+case has the text and `ids` with <|startoftext|> and <|endoftext|>, neither padded nor truncated, by transformers'
 CLIPTokenizer as the published SDXL's folder `tokenizer` sets it up. `ids_2`, there only where it differs, is of the
 folder `tokenizer_2`: its padding token is "!", which makes every "!" of a text the token 0, apart from its neighbours.
 """
 
+import gzip
 import json
 import random
 import tempfile
@@ -17,8 +19,9 @@ import transformers
 from transformers import CLIPTokenizer
 
 import sdxl_common as common
+from embed_strings import strings
 
-OUT = common.ROOT / "ourvidz-sdxl/tests/golden/clip_tokens.json"
+OUT = common.ROOT / "ourvidz-sdxl/tests/golden/clip_tokens.json.gz"
 
 TEXTS = [
     "",
@@ -337,6 +340,7 @@ def main() -> None:
         first, second = (CLIPTokenizer.from_pretrained(Path(folder) / name) for name in "12")
     texts = TEXTS + generated(50)
     assert len(set(texts)) == len(texts)
+    texts = list(dict.fromkeys(texts + strings()))
     for text in texts:
         case = {"text": text, "ids": first(text).input_ids}
         if (ids := second(text).input_ids) != case["ids"]:
@@ -344,8 +348,8 @@ def main() -> None:
         cases.append(case)
     origin = f"scripts/goldens/clip_tokens.py: transformers {transformers.__version__}, tokenizers {tokenizers.__version__}"
     OUT.parent.mkdir(parents=True, exist_ok=True)
-    lines = ",\n".join("  " + json.dumps(case) for case in cases)
-    OUT.write_text(f'{{\n "origin": {json.dumps(origin)},\n "cases": [\n{lines}\n ]\n}}\n')
+    data = json.dumps({"origin": origin, "cases": cases}, ensure_ascii=False, separators=(",", ":")).encode()
+    OUT.write_bytes(gzip.compress(data, 9, mtime=0))
     print(len(cases), "cases,", sum("ids_2" in case for case in cases), "with ids_2")
 
 

@@ -35,11 +35,11 @@ def write_json(path: Path, value) -> None:
 # The tokenizer
 
 
-def text_pieces() -> list[tuple[str, float]]:
+def text_pieces(corpus: list[str] | None = None, count: int = PIECES) -> list[tuple[str, float]]:
     """Every character of the corpus and its most useful substrings, each with the logarithm of its share."""
     from diffusers.pipelines.wan.pipeline_wan import prompt_clean, whitespace_clean
 
-    cleaned = [clean(text) for text in wan_strings.corpus() for clean in (prompt_clean, whitespace_clean)]
+    cleaned = [clean(text) for text in corpus or wan_strings.corpus() for clean in (prompt_clean, whitespace_clean)]
     words = Counter(BLANK + word for text in cleaned for word in text.split(" "))
     counts: Counter[str] = Counter()
     for word, times in words.items():
@@ -50,7 +50,7 @@ def text_pieces() -> list[tuple[str, float]]:
     # Useful is what is frequent and long; whole words of Latin script rank by frequency alone.
     longer = [piece for piece in counts if len(piece) > 1 and counts[piece] > 1 and BLANK not in piece[1:]]
     longer.sort(key=lambda piece: (-counts[piece] * (len(piece) - 1), piece))
-    chosen = singles + longer[: PIECES - len(singles)]
+    chosen = singles + longer[: count - len(singles)]
     total = sum(counts[piece] for piece in chosen)
     scored = [(piece, round(math.log(counts[piece] / total), 6)) for piece in chosen]
     return sorted(scored, key=lambda item: (-item[1], item[0]))

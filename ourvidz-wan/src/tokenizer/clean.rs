@@ -7,10 +7,12 @@ use plsfix::TextFixerConfig;
 /// control characters and terminal escapes out, composes accents (NFC), and repairs UTF-8 that was read in another
 /// encoding (`Ã¼` becomes `ü`).
 ///
-/// The crate `plsfix` stands in for ftfy 6.3. It differs in three points, found by comparing 46,000 damaged texts:
-/// of text in which UTF-8 was damaged beyond full repair it repairs other parts (mostly Cyrillic and Vietnamese that
-/// lost bytes); entities that need `fix_text` are decoded also beside a `<`, and so is what they stand for (`&#8217;`
-/// becomes `'` rather than `’`); and a numeric entity of a control character (`&#1;`) leaves the character.
+/// The crate `plsfix` stands in for ftfy 6.3. It differs in four points, found by comparing 46,000 damaged texts and
+/// 2,394 strings in many scripts: of text in which UTF-8 was damaged beyond full repair it repairs other parts (mostly
+/// Cyrillic and Vietnamese that lost bytes); it does not know Windows-1257, so that UTF-8 read as this Baltic encoding
+/// stays, and what ftfy only takes for damaged with its letters beside others (`ÏæÅ`) as well; entities that need
+/// `fix_text` are decoded also beside a `<`, and so is what they stand for (`&#8217;` becomes `'` rather than `’`); and
+/// a numeric entity of a control character (`&#1;`) leaves the character.
 pub fn prompt_clean(text: &str) -> String {
     let fixed = fix_text(text);
     let once = htmlize::unescape(fixed.as_str());
