@@ -5,8 +5,8 @@
 //!
 //! PROMPT and TOKENS are numbers of tokens, 200 and 128; the prompt's ids are (7919 i) mod 150000. OUT is a file for
 //! `token_ids` [T] and `logits` [T, V] of the prompt and 32 tokens behind it, for `scripts/bench_hf_qwen.py`. GOLDENS is
-//! `tests/golden/qwen`. OUT `-` writes nothing. ATTENTION is what attends to the cache on CUDA: `group-query` (ONNX
-//! Runtime's operator, the default), `own`, or in the first form `both`, one behind the other.
+//! `tests/golden/qwen`. OUT `-` writes nothing. ATTENTION is what attends to the cache on CUDA: `own` (our
+//! operator, the default), `group-query` (ONNX Runtime's), or in the first form `both`, one behind the other.
 #![allow(clippy::print_stdout)]
 
 use std::ops::ControlFlow;
@@ -23,13 +23,13 @@ fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let argument = |i: usize, default: &str| arguments.get(i).cloned().unwrap_or_else(|| default.to_owned());
     if argument(0, "") == "check" {
-        let attention = argument(3, "group-query").parse()?;
+        let attention = argument(3, "own").parse()?;
         return check(Path::new(&argument(1, "tests/golden/qwen")), argument(2, "cpu").parse()?, attention);
     }
     let folder = arguments.first().context("a model's folder")?;
     let (device, weights): (Device, WeightType) = (argument(1, "cpu").parse()?, argument(2, "bf16").parse()?);
     let (prompt, tokens): (u64, usize) = (argument(3, "200").parse()?, argument(4, "128").parse()?);
-    let names = match argument(6, "group-query").as_str() {
+    let names = match argument(6, "own").as_str() {
         "both" => vec!["group-query".to_owned(), "own".to_owned()],
         name => vec![name.to_owned()],
     };

@@ -8,15 +8,15 @@ use ourvidz_runtime::{
     Attribute, DType, Device, Graph, Session, SessionOptions, Target, Tensor, Value, WeightCache,
 };
 
-use super::{LINKS, difference, numbers};
+use super::{LINKS, conversation, difference, numbers};
 
 /// N, K, H and C of a cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Sizes {
+pub(super) struct Sizes {
     heads: usize,
     kv_heads: usize,
     width: usize,
-    capacity: usize,
+    pub(super) capacity: usize,
 }
 
 /// Qwen2.5 7B and 0.5B, Qwen3 0.6B, and others that are cut into blocks in other ways.
@@ -52,6 +52,9 @@ pub(super) fn check(device: Device, timed: bool) -> Result<Vec<String>> {
             let Sizes { heads, kv_heads, width, capacity } = sizes;
             let short = errors(device, sizes, dtype, packed, lengths(capacity))?;
             let mut found = vec![(format!("packed {packed}"), short)];
+            if capacity >= 300 && (device != Device::Cpu || dtype == DType::F32) {
+                found.push(("in place".to_owned(), conversation::errors(device, sizes, dtype)?));
+            }
             // The processor needs seconds for each.
             if device != Device::Cpu && dtype != DType::F32 && PROMPTED.contains(&sizes) {
                 for before in BEFORE {
@@ -126,7 +129,7 @@ fn errors(device: Device, s: Sizes, dtype: DType, packed: bool, lengths: Vec<(us
     Ok(worst)
 }
 
-fn session(s: Sizes, dtype: DType, device: Device, packed: bool) -> Result<Session> {
+pub(super) fn session(s: Sizes, dtype: DType, device: Device, packed: bool) -> Result<Session> {
     let mut g = Graph::new("attention", Target::Cuda, dtype);
     let mut rows = |name: &str, heads: usize| {
         g.input(name, dtype, vec![1.into(), "length".into(), (heads * s.width).into()])
@@ -171,7 +174,7 @@ fn caches(g: &mut Graph, s: Sizes, name: &str) -> [Value; 2] {
     ["keys", "values"].map(|part| g.input(&format!("{part}{name}"), g.dtype(), shape.clone()))
 }
 
-fn inputs(
+pub(super) fn inputs(
     s: Sizes,
     rounded: DType,
     packed: bool,

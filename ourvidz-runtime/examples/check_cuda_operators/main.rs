@@ -11,6 +11,7 @@
 mod cached_attention;
 #[path = "../../tests/common/mod.rs"]
 mod common;
+mod conversation;
 mod kept_frames;
 mod projections;
 

@@ -33,7 +33,7 @@ const THREADS: usize = 256;
 /// output is its input's memory, only these are written. Attributes `num_heads` N and `kv_num_heads` K.
 ///
 /// Queries and keys are turned as `rotary_halves` does, and the softmax is of q k / sqrt(H). Several tokens in 16 bits
-/// go through products of matrices ([`prompt`]); for a single one the device does not look at the host's number.
+/// go through products of matrices ([`prompt`]), which alone look at the host's number on the device.
 pub(super) struct CachedAttention<const PACKED: bool>;
 
 /// A node of either.
@@ -87,7 +87,7 @@ impl Node {
             width,
             strides: [queries, kv],
         };
-        (fits && heads_fit && sizes.tokens <= sizes.capacity).then_some(sizes)
+        (fits && heads_fit && (1..=sizes.capacity).contains(&sizes.tokens)).then_some(sizes)
     }
 }
 

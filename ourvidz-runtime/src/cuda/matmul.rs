@@ -14,10 +14,13 @@ use crate::DType;
 /// Most memory that a product may take beside its operands. What cuBLASLt's own documents advise for Hopper.
 const MOST_WORKSPACE: u64 = 32 << 20;
 
+/// Products whose algorithms are remembered: prompts have many lengths, and a process may see them for months.
+const MOST_CHOSEN: usize = 4096;
+
 /// `CUDA_R_32F`
 const KIND_F32: c_int = 0;
 
-/// cuBLASLt's handle of a GPU, and the algorithm it chose for every product so far.
+/// cuBLASLt's handle of a GPU, and the algorithms it chose for products so far.
 pub(super) struct Matmuls {
     library: &'static CublasLt,
     handle: usize,
@@ -62,7 +65,7 @@ impl Batch {
     pub(super) const ONE: Batch = Batch { count: 1, matrix: 0, x: 0, y: 0 };
 }
 
-/// A product that is ready to run; its descriptions belong to one node.
+/// A product that is ready to run; its descriptions belong to one node, or to one call.
 pub(super) struct Plan {
     library: &'static CublasLt,
     handle: Handle,
@@ -100,7 +103,7 @@ impl Matmuls {
         Ok(Matmuls { library, handle: handle as usize, chosen: Mutex::default() })
     }
 
-    /// Describes a product and lets cuBLASLt choose how to compute it, once per process for each.
+    /// Describes a product and lets cuBLASLt choose how to compute it, where it did not before.
     pub(super) fn plan(&self, product: Product) -> Result<Plan, String> {
         let library = self.library;
         let mut plan = Plan {
@@ -152,6 +155,9 @@ impl Matmuls {
             Some(known) => *known,
             None => {
                 let found = plan.choose().map_err(|e| format!("{e} for {product:?}"))?;
+                if chosen.len() >= MOST_CHOSEN {
+                    chosen.clear();
+                }
                 *chosen.entry(product).or_insert(found)
             }
         };

@@ -57,10 +57,11 @@ pub(crate) fn operators() -> Result<OperatorDomain> {
     definition::register::<top::TopLogits>(domain).map_err(failed())
 }
 
-/// Copies between the host and a device, and waits for it.
+/// Copies between the host and a device: to the host it waits for it, to the device it may go on before.
 ///
 /// # Safety
-/// Both places must hold as many bytes, the one on the device in the context of the calling thread.
+/// Both places must hold as many bytes, the one on the device in the context of the calling thread. What goes to the
+/// device must live until [`synchronise`] has returned.
 pub(crate) unsafe fn copy(to: *mut u8, from: *const u8, bytes: usize, to_device: bool) -> Result<(), String> {
     let driver = driver::Driver::get()?;
     // SAFETY: as promised by the caller.

@@ -21,8 +21,8 @@ const MANY_ROWS: &str = include_str!("kernels/project_many.cu");
 
 /// Warps of a block.
 const WARPS: usize = 8;
-/// Warps that a GPU should have to choose from: twice as many as an H200 runs at a time, so that the last of them leave
-/// little of it idle (docs/PERFORMANCE.md).
+/// Warps that a GPU should have to choose from: twice as many as an H200 holds at a time (132 multiprocessors of 64), so
+/// that the last of them leave little of it idle.
 const ENOUGH_WARPS: usize = 16_896;
 /// Warps that share the device's memory well, for products on tensor cores.
 const ENOUGH_MATRIX_WARPS: usize = 3200;

@@ -11,7 +11,9 @@ pub struct CachedAttention {
     /// Position of the newest token: i32 `[1]`.
     pub last: Value,
     /// How many positions of the cache are looked at, on the host: i32 `[1]`, at least `last` + 1 and C at most. What
-    /// the cache has up to there must be finite. `last` + 1 is fastest; on CUDA, fewer give NaN where they are missed.
+    /// the cache has up to there must be finite, and so must the new values: on CUDA products multiply with 0 what a
+    /// token does not see. `last` + 1 is fastest. Fewer are an error; on CUDA only below L, otherwise NaN where they
+    /// are missed.
     pub total: Value,
     /// Cosines and sines [P, H / 2] of each position in the graph's type; P is at least C.
     pub tables: [Value; 2],

@@ -1,8 +1,6 @@
 use std::ffi::c_void;
 use std::ptr::null_mut;
 
-use ort::memory::AllocatedBlock;
-
 use super::{PACK, Sizes, count, elementwise, offset, pointer};
 use crate::DType;
 use crate::cuda::context::{Argument, Kernel, Source};
@@ -18,6 +16,9 @@ const SCRATCH: usize = 64 << 20;
 const STEP: usize = 16;
 /// Rows of scores are a multiple of 16 bytes, in which cuBLASLt reads, in 16 bits too.
 const ALIGNED: usize = 8;
+
+/// What memory begins at multiples of.
+const ALLOCATED: usize = 256;
 
 /// Whether several tokens go through products: tensor cores have to take the type.
 pub(super) fn takes(run: &DeviceRun<'_>, s: Sizes) -> bool {
@@ -70,6 +71,18 @@ fn chunks(s: Sizes, total: usize) -> Vec<Chunk> {
     (0..s.tokens).step_by(each).map(chunk).collect()
 }
 
+/// Where parts of so many bytes begin in one block, and the bytes of the block. The arena keeps every size that it was
+/// ever asked for, so there are few sizes.
+fn side_by_side<const N: usize>(parts: [usize; N]) -> ([usize; N], usize) {
+    let mut end = 0;
+    let places = parts.map(|bytes| {
+        let place = end;
+        end = (place + bytes).next_multiple_of(ALLOCATED);
+        place
+    });
+    (places, end.next_power_of_two())
+}
+
 impl Prompt<'_> {
     /// # Safety
     /// The operands must have the shapes that [`sizes`](Prompt::sizes) says.
@@ -83,17 +96,19 @@ impl Prompt<'_> {
         let chunks = chunks(s, total);
         let tokens = chunks.iter().map(|chunk| chunk.to - chunk.from).max().unwrap_or(0);
         let (rows, stride) = (tokens * s.heads, total.next_multiple_of(ALIGNED));
+        let (places, bytes) = side_by_side([
+            s.tokens * s.heads * s.width * size,
+            rows * stride * size_of::<f32>(),
+            rows * stride * size,
+            rows * s.width * size_of::<f32>(),
+            rows * size_of::<f32>(),
+        ]);
         // Taken from the arena and given back at once: what else runs on this stream runs behind this.
         let allocator = run.allocator()?;
-        let take = |bytes: usize| allocator.alloc::<u8>(bytes).map_err(|e| e.to_string());
-        let place = |block: &mut AllocatedBlock<'_>| -> *mut c_void { block.as_mut_ptr().cast() };
-        let mut queries = take(s.tokens * s.heads * s.width * size)?;
-        let mut scores = take(rows * stride * size_of::<f32>())?;
-        let mut weights = take(rows * stride * size)?;
-        let mut results = take(rows * s.width * size_of::<f32>())?;
-        let mut sums = take(rows * size_of::<f32>())?;
-        let [queries, scores, weights, results, sums] =
-            [&mut queries, &mut scores, &mut weights, &mut results, &mut sums].map(place);
+        let mut scratch = allocator.alloc::<u8>(bytes).map_err(|e| e.to_string())?;
+        let scratch: *mut c_void = scratch.as_mut_ptr().cast();
+        // SAFETY: places are inside the block.
+        let [queries, scores, weights, results, sums] = places.map(|place| unsafe { offset(scratch, place) });
 
         let turned = s.tokens * (s.heads + s.kv_heads) * (s.width / 2);
         let mut arguments: Vec<_> = self.parts.iter().map(|part| Argument::Pointer(*part)).collect();
@@ -240,6 +255,14 @@ mod tests {
         }
         assert_eq!(chunks(sizes(200, 28, 4, 128), 200).len(), 1);
         assert_eq!(chunks(sizes(1100, 28, 4, 128), 1100).len(), 4);
+    }
+
+    /// Parts do not overlap and begin where cuBLASLt may read; blocks of prompts nearly as long are as large.
+    #[test]
+    fn scratch_lies_side_by_side() {
+        assert_eq!(side_by_side([1, 256, 300, 7]), ([0, 256, 512, 1024], 2048));
+        assert_eq!(side_by_side([4096 - 256, 1]), ([0, 3840], 4096));
+        assert_eq!(side_by_side([0, 0]).0, [0, 0]);
     }
 
     /// What the products read and write of each key head ends where the next one's begins, or before.

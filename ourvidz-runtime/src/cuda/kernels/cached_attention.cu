@@ -60,8 +60,14 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) attend(
     int split = blockIdx.x % splits, unit = blockIdx.x / splits;
     int part = unit % PARTS, head = unit / PARTS % KV, token = unit / (PARTS * KV);
     int position = last[0] + 1 - (int)tokens + token;
-    // A position that is not in the cache is not written either.
-    if (position < 0 || position >= capacity) return;
+    int first_head = head * (HEADS * PARTS) + part * HEADS;
+    // A position that is not in the cache is not written either, and its result is not a number.
+    if (position < 0 || position >= capacity) {
+        T* rows = y + ((long long)token * (KV * PARTS * HEADS) + first_head) * D;
+        if (split == 0)
+            for (int i = threadIdx.x; i < HEADS * D; i += 32 * WARPS) rows[i] = narrow(__int_as_float(0x7fffffff));
+        return;
+    }
     int total = position + 1;
     // A block goes around in whole steps, so that none but the last meets rows behind its chunk, the newest among them.
     int chunk = (total + (int)splits - 1) / (int)splits;
@@ -91,7 +97,6 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) attend(
 
     const T* cosine = cosines + (long long)position * HALF;
     const T* sine = sines + (long long)position * HALF;
-    int first_head = head * (HEADS * PARTS) + part * HEADS;
     const T* query = q + token * stride + (long long)first_head * D;
     for (int i = threadIdx.x; i < HEADS * D; i += 32 * WARPS)
         queries[i / D][i % D] = rotated(query + i / D * D, cosine, sine, i % D) * scale;

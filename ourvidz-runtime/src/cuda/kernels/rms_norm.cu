@@ -11,7 +11,7 @@ typedef Floats Weights;
 __device__ inline float wide(float x) { return x; }
 #endif
 
-extern "C" __global__ void rms_norm(
+extern "C" __global__ void __launch_bounds__(ROWS * THREADS) rms_norm(
     const T* __restrict__ x, const Weight* __restrict__ weight, const float* __restrict__ cosines,
     const float* __restrict__ sines, T* __restrict__ y, long long positions, float eps,
     const float* __restrict__ bias, const T* __restrict__ part1, const T* __restrict__ part2,
