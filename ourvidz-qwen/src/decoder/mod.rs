@@ -45,11 +45,11 @@ pub struct DecoderOptions {
 /// What attends to the cache on CUDA; the cache lies the same in both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum CacheAttention {
-    /// `GroupQueryAttention` of ONNX Runtime: a prompt of 1,100 tokens takes it 23 ms instead of 26, each token after
-    /// that 0.1 to 0.2 ms more.
+    /// `GroupQueryAttention` of ONNX Runtime: quicker with long prompts, slower with each token after them
+    /// (docs/PERFORMANCE.md).
     GroupQuery,
-    /// `CachedAttention`, an operator of our own: one kernel for one token, products of matrices for prompts
-    /// (docs/PERFORMANCE.md). Where heads are not multiples of 8 numbers, 256 at most, `GroupQuery` all the same.
+    /// `CachedAttention`, an operator of our own: one kernel for one token, products of matrices for prompts.
+    /// Where heads are not multiples of 8 numbers, 256 at most, `GroupQuery` all the same.
     #[default]
     Own,
 }
@@ -69,8 +69,8 @@ impl FromStr for CacheAttention {
     }
 }
 
-/// The operators that a decoder computes with on a device. The fused attention takes no fp32: there the standard ones
-/// run, with a cache that grows.
+/// The operators that a decoder computes with on a device. In fp32 the standard ones run, with a cache that grows:
+/// `GroupQueryAttention` does not take it.
 pub(crate) fn target(device: Device, precision: Precision) -> Target {
     match precision {
         Precision::Fp32 => Target::Portable,
