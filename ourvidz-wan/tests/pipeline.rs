@@ -7,11 +7,8 @@ mod common;
 use std::ops::ControlFlow;
 
 use anyhow::{Context, Result, ensure};
-use common::{Goldens, close, decode, image, load};
-use ourvidz_runtime::Tensor;
-use ourvidz_wan::{
-    Component, Error, Reference, ReferenceFrames, ReferenceMethod, RgbImage, TextToVideo, WanPipeline,
-};
+use common::{close, load, same_run};
+use ourvidz_wan::{Component, Error, Reference, ReferenceFrames, RgbImage, TextToVideo, WanPipeline};
 
 /// Names of the payload, and of the goldens.
 const SCHEDULERS: [(&str, &str); 3] = [("unipc", "unipc"), ("dpm++", "dpm++"), ("flow_euler", "euler")];
@@ -39,33 +36,6 @@ fn the_checkpoints_scheduler_is_the_default() -> Result<()> {
     let (golden, request, _cache, mut wan) = load("t2v_f32")?;
     let initial = golden["initial_latents"].clone();
     same_run("default", &mut wan, &request, None, initial, (&golden, "unipc"))
-}
-
-#[test]
-fn vace_takes_a_first_frame() -> Result<()> {
-    let (golden, request, _cache, mut wan) = load("vace")?;
-    let start = image(&golden["start.first_frame"])?;
-    let reference = Reference { frames: ReferenceFrames::Start(start), denoise_strength: 0.5 };
-    let initial = golden["start.initial_latents"].clone();
-    same_run("vace start", &mut wan, &request, Some(&reference), initial, (&golden, "start"))
-}
-
-/// The goldens of the reference picture were made at other strengths of control than a pipeline has, so that what goes
-/// into the model is compared.
-#[test]
-fn vace_prepares_a_picture() -> Result<()> {
-    let (golden, request, _cache, mut wan) = load("vace")?;
-    let picture = image(&golden["reference.reference_image"])?;
-    let reference = Reference { frames: ReferenceFrames::Single(picture), denoise_strength: 0.5 };
-    let prepared = wan.prepare(&request, Some(&reference))?;
-    ensure!(prepared.method() == Some(ReferenceMethod::Vace));
-    let control = prepared.control().context("no control")?;
-    close("vace reference", control, &golden["reference.conditioning_latents"])?;
-    let embeds = wan.encode_prompt(&request)?;
-    let initial = golden["reference.initial_latents"].clone();
-    let latents = wan.denoise(&request, &embeds, &prepared, Some(initial), |_| ControlFlow::Continue(()))?;
-    ensure!(latents.shape() == [1, 16, 2, 4, 6], "the picture's latent frame stays: {:?}", latents.shape());
-    Ok(())
 }
 
 #[test]
@@ -154,41 +124,4 @@ fn what_cannot_be_made_is_refused_by_name() -> Result<()> {
     let stopped = wan.text_to_video_with(&request, |_| ControlFlow::Break(())).err();
     ensure!(matches!(stopped, Some(Error::Request(ourvidz_core::Error::Cancelled { step: 0, .. }))));
     Ok(())
-}
-
-/// Every tensor of a run under the goldens' names with a prefix.
-fn same_run(
-    what: &str,
-    wan: &mut WanPipeline,
-    request: &TextToVideo,
-    reference: Option<&Reference>,
-    initial: Tensor,
-    (golden, prefix): (&Goldens, &str),
-) -> Result<()> {
-    let golden = |name: &str| {
-        let name = format!("{prefix}.{name}");
-        golden.get(&name).with_context(|| name)
-    };
-    let prepared = wan.prepare(request, reference)?;
-    if let Some(control) = prepared.control() {
-        close(&format!("{what} conditioning_latents"), control, golden("conditioning_latents")?)?;
-    }
-    let embeds = wan.encode_prompt(request)?;
-    let mut kept = Vec::new();
-    let latents = wan.denoise(request, &embeds, &prepared, Some(initial), |step| {
-        kept.push((step.timestep, step.noise_pred.to_vec(), step.latents.to_vec()));
-        ControlFlow::Continue(())
-    })?;
-    let timesteps: Vec<f32> = kept.iter().map(|(timestep, ..)| *timestep).collect();
-    let expected = golden("timesteps")?;
-    close(&format!("{what} timesteps"), &Tensor::f32(expected.shape(), timesteps)?, expected)?;
-    for (i, (_, noise_pred, latents)) in kept.into_iter().enumerate() {
-        for (name, values) in [("noise_pred", noise_pred), ("latents", latents)] {
-            let expected = golden(&format!("{name}.{i}"))?;
-            close(&format!("{what} {name}.{i}"), &Tensor::f32(expected.shape(), values)?, expected)?;
-        }
-    }
-    close(&format!("{what} latents"), &latents, golden("latents")?)?;
-    let video = decode(wan, &latents)?;
-    close(&format!("{what} video"), &video, golden("video")?)
 }

@@ -13,7 +13,8 @@ in fp32 whatever the type of the files. Each folder holds a checkpoint in diffus
     t2v_sharded   bf16, transformer and text encoder in shards; 4 heads of 16, no norm before cross attention, VAE of
                   one block a level that halves time in its first two levels; 32x32, 1 frame
     vace          WanVACETransformer3DModel (3 heads of 24, 3 layers, two of them controlled); 5 frames: the first
-                  given, and a run with a reference picture
+                  given, and a run with a reference picture. `modes.safetensors` has runs with the last frame, both, and
+                  a reference picture at full strength
     i2v, flf2v    WanTransformer3DModel of 36 channels with picture tokens; one forward each, transformer alone
 
 Tensors of a run have the scheduler's name before them: `unipc.noise_pred.0` (after guidance), `unipc.latents.0`, ...,

@@ -1,11 +1,13 @@
 """The tiny checkpoints that take pictures: VACE, image to video, first and last frame. A module of wan_tiny.py."""
 
 import shutil
+from pathlib import Path
 
 import numpy
 import torch
 from diffusers import UniPCMultistepScheduler, WanTransformer3DModel, WanVACEPipeline, WanVACETransformer3DModel
 from PIL import Image
+from safetensors.torch import save_file
 from transformers import T5Tokenizer
 
 import wan_common as common
@@ -41,6 +43,8 @@ PICTURES = {
     "image_dim": 28,
     "added_kv_proj_dim": 40,  # The width of the model, as published.
 }
+# What `conditioning_latents` are made of, and can be seen in them.
+LEFT_OUT = ("video_in", "mask_in", "control_latents", "control_mask", "reference_canvas.0", "sigmas")
 ORIGIN = f"scripts/goldens/wan_tiny.py, fp32 on CPU: {tiny.VERSIONS}"
 
 
@@ -96,6 +100,22 @@ def vace() -> None:
     tensors |= alone(again.transformer)
     scales = {"start.conditioning_scale": 1.0, "reference.conditioning_scale": [0.75, 0.5]}
     parts.save_golden(tensors, folder, request | scales, ORIGIN)
+    modes(again, request, folder)
+
+
+def modes(pipe, request: dict, folder: Path) -> None:
+    """modes.safetensors: runs with the last, the first and the last frame (9 frames, of which 7 or 8 are made), and with
+    a reference picture at the full strength of control (5 frames). Of the last, `latents` are the video's own."""
+    longer = request | {"num_frames": 9}
+    tensors = parts.prefixed("end", given(pipe, longer, 9, {8: 10}))
+    tensors |= parts.prefixed("both", given(pipe, longer, 11, {0: 12, 8: 13}))
+    image = picture(40, 56, 14)
+    single = conditioned(pipe, request, 15, reference_images=[image]) | {"reference_image": bytes_of(image)}
+    single["latents"] = single["latents"][:, :, 1:]
+    tensors |= parts.prefixed("single", single)
+    kept = {k: v.detach().clone().contiguous() for k, v in tensors.items() if not k.endswith(LEFT_OUT)}
+    assert all(v.isfinite().all() for v in kept.values())
+    save_file(kept, folder / "modes.safetensors", metadata={"origin": ORIGIN})
 
 
 def conditioned(pipe, request: dict, seed: int, **more) -> dict[str, torch.Tensor]:
@@ -128,13 +148,19 @@ def conditioned(pipe, request: dict, seed: int, **more) -> dict[str, torch.Tenso
 
 
 def start(pipe, request: dict) -> dict[str, torch.Tensor]:
-    """The first frame is given (its mask black), the others are the grey of 128 (their mask white)."""
-    first = picture(request["width"], request["height"], 3)
-    grey = Image.new("RGB", first.size, (128, 128, 128))
-    rest = request["num_frames"] - 1
-    mask = [Image.new("L", first.size, 0)] + [Image.new("L", first.size, 255)] * rest
-    out = conditioned(pipe, request, 4, video=[first] + [grey] * rest, mask=mask, conditioning_scale=1.0)
-    return out | {"first_frame": bytes_of(first)}
+    out = given(pipe, request, 4, {0: 3})
+    return out | {"first_frame": out.pop("frame.0")}
+
+
+def given(pipe, request: dict, seed: int, seeds: dict[int, int]) -> dict[str, torch.Tensor]:
+    """Frames that are given (their mask black), each a picture of its seed; the others are the grey of 128 (their mask
+    white)."""
+    size, count = (request["width"], request["height"]), request["num_frames"]
+    pictures = {frame: picture(*size, of) for frame, of in seeds.items()}
+    video = [pictures.get(i) or Image.new("RGB", size, (128, 128, 128)) for i in range(count)]
+    mask = [Image.new("L", size, 0 if i in pictures else 255) for i in range(count)]
+    out = conditioned(pipe, request, seed, video=video, mask=mask, conditioning_scale=1.0)
+    return out | {f"frame.{frame}": bytes_of(image) for frame, image in pictures.items()}
 
 
 def reference(pipe, request: dict) -> dict[str, torch.Tensor]:

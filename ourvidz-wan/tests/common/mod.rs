@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use ourvidz_runtime::Tensor;
-use ourvidz_wan::{RgbImage, TextToVideo, WanPipeline};
+use ourvidz_wan::{Reference, RgbImage, TextToVideo, WanPipeline};
 use safetensors::{Dtype, SafeTensors};
 
 /// Relative L2 error allowed per tensor.
@@ -30,6 +30,44 @@ pub(crate) fn decode(wan: &mut WanPipeline, latents: &Tensor) -> Result<Tensor> 
     })?;
     let [height, width] = sizes;
     Ok(Tensor::f32(&[frames.len() / (3 * height * width), 3, height, width], frames)?)
+}
+
+/// Every tensor of a run under the goldens' names with a prefix.
+pub(crate) fn same_run(
+    what: &str,
+    wan: &mut WanPipeline,
+    request: &TextToVideo,
+    reference: Option<&Reference>,
+    initial: Tensor,
+    (golden, prefix): (&Goldens, &str),
+) -> Result<()> {
+    let golden = |name: &str| {
+        let name = format!("{prefix}.{name}");
+        golden.get(&name).with_context(|| name)
+    };
+    let prepared = wan.prepare(request, reference)?;
+    if let Ok(expected) = golden("conditioning_latents") {
+        let control = prepared.control().context("no control")?;
+        close(&format!("{what} conditioning_latents"), control, expected)?;
+    }
+    let embeds = wan.encode_prompt(request)?;
+    let mut kept = Vec::new();
+    let latents = wan.denoise(request, &embeds, &prepared, Some(initial), |step| {
+        kept.push((step.timestep, step.noise_pred.to_vec(), step.latents.to_vec()));
+        ControlFlow::Continue(())
+    })?;
+    let timesteps: Vec<f32> = kept.iter().map(|(timestep, ..)| *timestep).collect();
+    let expected = golden("timesteps")?;
+    close(&format!("{what} timesteps"), &Tensor::f32(expected.shape(), timesteps)?, expected)?;
+    for (i, (_, noise_pred, latents)) in kept.into_iter().enumerate() {
+        for (name, values) in [("noise_pred", noise_pred), ("latents", latents)] {
+            let expected = golden(&format!("{name}.{i}"))?;
+            close(&format!("{what} {name}.{i}"), &Tensor::f32(expected.shape(), values)?, expected)?;
+        }
+    }
+    close(&format!("{what} latents"), &latents, golden("latents")?)?;
+    let video = decode(wan, &latents)?;
+    close(&format!("{what} video"), &video, golden("video")?)
 }
 
 /// [H, W, 3] of bytes, read as numbers.
@@ -63,7 +101,7 @@ pub(crate) fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/wan").join(name)
 }
 
-fn goldens(path: &Path) -> Result<Goldens> {
+pub(crate) fn goldens(path: &Path) -> Result<Goldens> {
     let bytes = std::fs::read(path)?;
     let file = SafeTensors::deserialize(&bytes)?;
     let tensor = |view: safetensors::tensor::TensorView<'_>| -> Result<Tensor> {
