@@ -3,15 +3,15 @@
 //! `cargo run --release -p ourvidz-wan --example bench_wan_job -- MODEL [DEVICE] [FRAMES] [STEPS] [RUNS] [VAE_PRECISION] [low]`
 //!
 //! MODEL is a checkpoint in any layout (`scripts/random_checkpoint_wan.py`); `-` leaves a choice to it; `low` keeps one
-//! model at a time in memory. The peak of the device's memory is what
-//! `nvidia-smi` shows beside it.
+//! model at a time in memory. Every run has the same seed and must have the same latents, byte by byte. The peak of the
+//! device's memory is what `nvidia-smi` shows beside it.
 
 #![allow(clippy::print_stdout)]
 
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use ourvidz_wan::{Device, TextToVideo, WanPipeline};
 
 fn main() -> Result<()> {
@@ -36,6 +36,7 @@ fn main() -> Result<()> {
         seed: Some(42),
         ..TextToVideo::new("a red fox trots through fresh snow, handheld camera, golden hour")
     };
+    let mut before: Option<Vec<f32>> = None;
     for run in 0..argument(4, "2").parse()? {
         let start = Instant::now();
         let embeds = wan.encode_prompt(&request)?;
@@ -65,6 +66,13 @@ fn main() -> Result<()> {
             denoised - encoded,
             all - denoised
         );
+        let numbers = latents.into_f32();
+        if let Some(before) = &before {
+            let same = |(a, b): (&f32, &f32)| a.to_bits() == b.to_bits();
+            ensure!(before.iter().zip(&numbers).all(same), "run {run}: the same seed gives other latents");
+            println!("run {run}: the latents are those of the run before");
+        }
+        before = Some(numbers);
     }
     Ok(())
 }

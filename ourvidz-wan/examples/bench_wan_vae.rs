@@ -1,10 +1,10 @@
 //! Times the VAE at full size on random weights: decoding and encoding, in all and by chunks.
 //!
-//! `cargo run --release -p ourvidz-wan --example bench_wan_vae -- [DEVICE] [PRECISION] [KERNELS] [CHUNKS]
+//! `cargo run --release -p ourvidz-wan --example bench_wan_vae -- [DEVICE] [PRECISIONS] [KERNELS] [CHUNKS]
 //! [LATENT_FRAMES] [HEIGHT] [WIDTH] [PROFILE_FOLDER]`
 //!
-//! KERNELS is a list of `taps`, `3d`, `transposed`; CHUNKS one of latent frames per run. Every pair of them is run,
-//! and its video compared with the first pair's. Names and shapes come from `tests/golden/wan_keys/vae.json.gz` below
+//! PRECISIONS is a list, KERNELS one of `taps`, `3d`, `transposed`; CHUNKS one of latent frames per run. All of them
+//! are run, and each video is compared with the first one: `fp32,fp16` says what 16 bits cost. Names and shapes come from `tests/golden/wan_keys/vae.json.gz` below
 //! the working folder. With a profile folder, ONNX Runtime writes a trace of every node there.
 #![allow(clippy::print_stdout)]
 
@@ -30,7 +30,8 @@ fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let argument = |i: usize, default: &str| arguments.get(i).cloned().unwrap_or_else(|| default.to_owned());
     let device: Device = argument(0, "cpu").parse()?;
-    let precision: Precision = argument(1, &device.default_precision().to_string()).parse()?;
+    let precisions = argument(1, &device.default_precision().to_string());
+    let precisions = precisions.split(',').map(|p| Ok(p.parse()?)).collect::<Result<Vec<Precision>>>()?;
     let kernels = argument(2, "taps").split(',').map(kernels_of).collect::<Result<Vec<_>>>()?;
     let chunks = argument(3, "4").split(',').map(|n| Ok(n.parse()?)).collect::<Result<Vec<usize>>>()?;
     let [frames, height, width] = [(4, "21"), (5, "480"), (6, "832")].map(|(i, d)| argument(i, d).parse());
@@ -47,7 +48,7 @@ fn main() -> Result<()> {
     let options = SessionOptions { device, profile, ..SessionOptions::default() };
     let cache = WeightCache::new(folder.path().join("cache"));
     let mut first = None;
-    for kernels in kernels {
+    for (precision, kernels) in precisions.iter().flat_map(|p| kernels.iter().map(move |k| (*p, *k))) {
         let target = if kernels == ClipKernels::Transposed { Target::Cuda } else { device.target() };
         let set = TensorSet::new("vae", open_safetensors(&file)?);
         let models = graphs::vae(&set, &config, VaeOptions { target, dtype: precision.dtype(), kernels })?;
