@@ -28,8 +28,10 @@ test: fmt clippy setup-for-tests unit doc deny check-arrows ## Run every check
 fmt:
 	$(CARGO) fmt --all --check
 
+# The second is a build without FFmpeg and demo models, which still generates frames.
 clippy: packages
 	$(CARGO) clippy --locked --workspace --all-targets --features ourvidz-wan/video -- -D warnings
+	$(CARGO) clippy --locked -p ourvidz-wan -p ourvidz-bin --no-default-features -- -D warnings
 
 # The development build is the one the tests compile anyway.
 setup-for-tests:
