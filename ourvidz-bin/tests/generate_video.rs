@@ -86,6 +86,58 @@ fn an_mp4_whose_ends_are_held() -> Result<()> {
     Ok(())
 }
 
+/// By the number of frames and by the task, under the default name; its parameters are inside.
+#[test]
+fn one_frame_is_a_picture() -> Result<()> {
+    let place = Place::new()?;
+    let model = golden_wan("t2v_f32").display().to_string();
+    let mut pictures = Vec::new();
+    for flags in ["--frame_num 1", "--task t2i-14B", "--task t2i-14B --save_file named.png"] {
+        let line =
+            format!("generate video --json --sample_steps 2 --size 48*32 --seed 5 {flags} --prompt fox");
+        let ended = place.run(words(&line).chain(["--model".to_owned(), model.clone()]))?.succeeded()?;
+        let report: Value = serde_json::from_str(&ended.stdout)?;
+        ensure!(report["frames"] == 1 && report["width"] == 48 && report["height"] == 32, "{report:#}");
+        let path = place.path(if flags.contains("named") { "named.png" } else { "image.png" });
+        let bytes = std::fs::read(&path)?;
+        let text = String::from_utf8_lossy(&bytes);
+        for part in ["parameters", "fox", "Steps: 2", "Seed: 5"] {
+            ensure!(text.contains(part), "{flags}: {part:?} is not in the picture");
+        }
+        let picture = image::load_from_memory(&bytes)?.into_rgb8();
+        ensure!(picture.dimensions() == (48, 32), "{flags}: {:?}", picture.dimensions());
+        pictures.push(picture);
+        std::fs::remove_file(path)?;
+    }
+    ensure!(pictures.windows(2).all(|pair| pair[0] == pair[1]), "a seed gives different pictures");
+    ensure!(!place.path("video.mp4").exists(), "a video was written");
+    Ok(())
+}
+
+#[test]
+fn a_video_begins_from_a_picture_or_ends_with_it() -> Result<()> {
+    let place = Place::new()?;
+    let picture = image::RgbImage::from_fn(90, 70, |x, y| image::Rgb([(x * 2) as u8, (y * 3) as u8, 120]));
+    picture.save(place.path("fox.png"))?;
+    let model = golden_wan("t2v_f32").display().to_string();
+    // Half of the schedule is run from a single picture.
+    for (flags, method, steps) in [
+        ("--image fox.png", "latent_init", 2),
+        ("--last_frame fox.png", "latent_hold", 4),
+        ("--first-frame fox.png", "latent_hold", 4),
+    ] {
+        let line = format!(
+            "generate video --json --sample_steps 4 --frame_num 5 --size 32*48 --seed 5 {flags} --save_file frames \
+             --prompt fox"
+        );
+        let ended = place.run(words(&line).chain(["--model".to_owned(), model.clone()]))?.succeeded()?;
+        let report: Value = serde_json::from_str(&ended.stdout)?;
+        ensure!(report["reference_method"] == method && report["frames"] == 5, "{flags}: {report:#}");
+        ensure!(report["steps"] == steps, "{flags}: {report:#}");
+    }
+    Ok(())
+}
+
 #[test]
 fn what_cannot_be_is_refused_in_one_line() -> Result<()> {
     let place = Place::new()?;

@@ -98,6 +98,29 @@ fn chat_answers_line_by_line() -> Result<()> {
     Ok(())
 }
 
+/// Without `--json` the answers stand on standard output, each on a line of its own; the model may be told not to think.
+#[test]
+fn chat_writes_answers_as_they_come() -> Result<()> {
+    let place = Place::new()?;
+    let folder = folder("qwen2_tied").display().to_string();
+    let answers = |json: bool| -> Result<String> {
+        let start = ["chat", "--model", &folder, "--temperature", "0", "--max-new-tokens", "4"];
+        let more = ["--enable-thinking", "false", "--json"];
+        let mut command = place.command(start.iter().chain(&more[..if json { 3 } else { 2 }]));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn()?;
+        child.stdin.take().context("stdin")?.write_all(b"A fox?\nIn snow?\n")?;
+        Ok(Ended::of(child.wait_with_output()?)?.succeeded()?.stdout)
+    };
+    let mut expected = String::new();
+    for line in answers(true)?.lines() {
+        let reply: Value = serde_json::from_str(line)?;
+        expected += &format!("{}\n", reply["text"].as_str().context("text")?);
+    }
+    ensure!(answers(false)? == expected && expected.len() > 2, "{expected:?}");
+    Ok(())
+}
+
 #[test]
 fn enhance_reports_what_it_did() -> Result<()> {
     let place = Place::new()?;
