@@ -2,14 +2,11 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
-
 use anyhow::{Context, Result, ensure};
 use common::job::set;
-use common::{Ended, Place, golden_wan, words};
+use common::wan::{frames_of, job, run, run_job, stored};
+use common::{Place, golden_wan, words};
 use serde_json::{Value, json};
-
-const USER: &str = "8d6f1f62-27a6-4a0e-b9b5-1f4f1b7f5c11";
 
 /// Every type: pictures and videos, fast and high, enhanced or not.
 const TYPES: [(&str, bool); 8] = [
@@ -22,31 +19,6 @@ const TYPES: [(&str, bool); 8] = [
     ("video7b_fast_enhanced", true),
     ("video7b_high_enhanced", true),
 ];
-
-/// The fewest steps and frames a job can ask for.
-fn job(job_type: &str) -> Value {
-    json!({
-        "id": format!("job-{job_type}"), "type": job_type, "user_id": USER, "prompt": "a red fox in fresh snow",
-        "config": {"size": "480*832", "sample_steps": 10, "frame_num": 5, "fps": 12, "seed": 7,
-            "sample_guide_scale": 3.5, "sample_solver": "dpm++", "sample_shift": 4.0},
-    })
-}
-
-fn stored(root: &Path, job_id: &str, name: &str) -> PathBuf {
-    root.join("workspace-temp").join(USER).join(job_id).join(name)
-}
-
-/// `ourvidz run-job` on the tiny checkpoint; the callback's body.
-fn run_job(place: &Place, job: &Value) -> Result<Value> {
-    let ended = run(place, job)?.succeeded()?;
-    serde_json::from_str(&ended.stdout).with_context(|| format!("{ended:?}"))
-}
-
-fn run(place: &Place, job: &Value) -> Result<Ended> {
-    std::fs::write(place.path("job.json"), job.to_string())?;
-    let model = golden_wan("t2v_f32").display().to_string();
-    place.run(["run-job", "job.json", "--data-dir", "data", "--model", &model])
-}
 
 #[test]
 fn every_type_goes_through_the_queue() -> Result<()> {
@@ -81,7 +53,7 @@ fn every_type_goes_through_the_queue() -> Result<()> {
 #[test]
 fn a_video_job_is_the_request_it_names() -> Result<()> {
     let place = Place::new()?;
-    let body = run_job(&place, &job("video_fast"))?;
+    let body = run_job(&place, "t2v_f32", &job("video_fast"))?;
     let metadata = &body["metadata"];
     let expected = json!({
         "job_type": "video_fast", "content_type": "video", "seed": 7, "frame_num": 5, "fps": 12, "width": 480,
@@ -119,42 +91,6 @@ fn a_video_job_is_the_request_it_names() -> Result<()> {
     Ok(())
 }
 
-/// Frames by path in storage; what was applied is in the body, and what was not as well.
-#[test]
-fn references_are_applied_or_reported() -> Result<()> {
-    let place = Place::new()?;
-    let folder = place.path("data/user-library").join(USER);
-    std::fs::create_dir_all(&folder)?;
-    let picture = image::RgbImage::from_fn(90, 70, |x, y| image::Rgb([(x * 2) as u8, (y * 3) as u8, 120]));
-    picture.save(folder.join("fox.png"))?;
-    let own = format!("user-library/{USER}/fox.png");
-    let cases = [
-        ("video_fast", "/config/first_frame", own.as_str(), "start", Some("latent_hold")),
-        // A picture has no first frame: it begins from it.
-        ("image_fast", "/config/first_frame", &own, "single", Some("latent_init")),
-        ("image_fast", "/config/first_frame", "user-library/somebody-else/fox.png", "none", None),
-        ("image_fast", "/config/image", "https://127.0.0.1/fox.png", "none", None),
-    ];
-    for (job_type, field, reference, mode, method) in cases {
-        let mut job = job(job_type);
-        set(&mut job, field, json!(reference));
-        let body = run_job(&place, &job)?;
-        let metadata = &body["metadata"];
-        ensure!(metadata["reference_mode"] == mode, "{field} {reference}: {metadata:#}");
-        ensure!(metadata["reference_applied"] == json!(method.is_some()), "{metadata:#}");
-        ensure!(metadata["reference_method"].as_str() == method, "{metadata:#}");
-        ensure!(metadata["reference_error"].is_string() == method.is_none(), "{metadata:#}");
-        ensure!(metadata["requested_reference_mode"].is_string(), "{metadata:#}");
-        let noised = method == Some("latent_init");
-        ensure!(metadata["denoise_strength"].is_number() == noised, "{metadata:#}");
-        // Half of the schedule is run from a single picture.
-        ensure!(metadata["steps"] == if noised { 5 } else { 10 }, "{metadata:#}");
-        let policy = method.map(|_| "center_crop");
-        ensure!(body["assets"][0]["metadata"]["resize_policy"].as_str() == policy, "{body:#}");
-    }
-    Ok(())
-}
-
 #[test]
 fn what_cannot_be_made_fails_with_its_field() -> Result<()> {
     let place = Place::new()?;
@@ -166,7 +102,7 @@ fn what_cannot_be_made_fails_with_its_field() -> Result<()> {
     for (pointer, value, field) in cases {
         let mut job = job("image_fast");
         set(&mut job, pointer, value);
-        let ended = run(&place, &job)?;
+        let ended = run(&place, "t2v_f32", &job)?;
         ensure!(ended.code == Some(1), "{ended:?}");
         let body: Value = serde_json::from_str(&ended.stdout)?;
         ensure!(body["status"] == "failed" && body["metadata"]["error_code"] == "INVALID_JOB", "{body:#}");
@@ -184,12 +120,4 @@ fn coarse(frame: &[u8]) -> Vec<f64> {
         means[(row / 16 * 30 + column / 16) * 3 + channel] += f64::from(*value) / 256.0;
     }
     means
-}
-
-/// Frames [H, W, 3] and their rate.
-fn frames_of(path: &Path) -> Result<(Vec<Vec<u8>>, f32)> {
-    let mut decoder = video_rs::Decoder::new(path).with_context(|| path.display().to_string())?;
-    let fps = decoder.frame_rate();
-    let frames = decoder.decode_iter().map_while(Result::ok);
-    Ok((frames.map(|(_, frame)| frame.into_raw_vec_and_offset().0).collect(), fps))
 }

@@ -3,6 +3,7 @@
 
 pub(crate) mod job;
 pub(crate) mod receiver;
+pub(crate) mod wan;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
