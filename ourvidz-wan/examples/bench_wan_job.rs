@@ -51,7 +51,7 @@ fn main() -> Result<()> {
         })?;
         let denoised = start.elapsed().as_secs_f64();
         let mut frames = 0;
-        let _whole = wan.decode_chunks(&latents, |chunk| {
+        let _whole = wan.decode_chunks(&latents, &prepared, |chunk| {
             frames += chunk.shape()[2];
             Ok::<_, anyhow::Error>(ControlFlow::Continue(()))
         })?;

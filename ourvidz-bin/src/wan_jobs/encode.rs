@@ -5,7 +5,7 @@ use ourvidz_core::job::callback::ErrorCode;
 use ourvidz_queue::worker::{JobControl, JobFailure};
 use ourvidz_runtime::Tensor;
 use ourvidz_sdxl::Image;
-use ourvidz_wan::{Error, ReferenceMethod, TextToVideo, Video, WanPipeline};
+use ourvidz_wan::{Error, Prepared, TextToVideo, Video, WanPipeline};
 
 use crate::parameters::{SOFTWARE, video_parameters};
 use crate::video_file::VideoFile;
@@ -27,7 +27,7 @@ pub(super) struct Encoded {
 pub(super) struct Text<'a> {
     pub(super) request: &'a TextToVideo,
     pub(super) scheduler: &'a str,
-    pub(super) reference: Option<ReferenceMethod>,
+    pub(super) prepared: &'a Prepared,
 }
 
 /// Decodes latents and encodes the frames as they come.
@@ -39,13 +39,13 @@ pub(super) fn encode(
 ) -> Result<Encoded, JobFailure> {
     let geometry = wan.geometry(text.request).map_err(super::failure)?;
     let (count, seed) = (geometry.num_frames(), text.request.seed.unwrap_or_default());
-    let parameters = video_parameters(text.request, count, text.scheduler, text.reference);
+    let parameters = video_parameters(text.request, count, text.scheduler, text.prepared.method());
     let mut sink = match count {
         1 => None,
         _ => Some(VideoFile::create(None, text.request, &parameters).map_err(not_encoded)?),
     };
     let (mut frames, mut middle) = (0, None);
-    let decoded = wan.decode_chunks(latents, |chunk| {
+    let decoded = wan.decode_chunks(latents, text.prepared, |chunk| {
         let mut part = Video::new(geometry.width(), geometry.height(), text.request.fps, seed);
         part.push_decoded(&chunk.into_f32()).map_err(Broken::Model)?;
         for index in 0..part.num_frames() {

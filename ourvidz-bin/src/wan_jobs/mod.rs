@@ -116,7 +116,7 @@ impl WanHandler {
         }
         let latents = latents.map_err(failure)?;
         control.stage(Stage::Decoding)?;
-        let text = encode::Text { request, scheduler, reference: prepared.method() };
+        let text = encode::Text { request, scheduler, prepared: &prepared };
         let encoded = encode::encode(wan, &latents, &text, control)?;
         Ok(Run { encoded, prepared, scheduler, steps, truncated: embeds.cut.is_some() })
     }

@@ -11,7 +11,7 @@ use ourvidz_runtime::{Device, Precision, Tensor};
 
 use crate::builder::WanPipelineBuilder;
 use crate::components::{Component, Components};
-use crate::reference::Reference;
+use crate::reference::{Ending, Prepared, Reference};
 use crate::rope::check_positions;
 use crate::{Error, PromptEmbeds, Result, Umt5Tokenizer, Video, VideoGeometry, prompt_clean};
 
@@ -85,7 +85,7 @@ impl WanPipeline {
         let prepared = self.prepare(&request, reference)?;
         let latents = self.denoise(&request, &embeds, &prepared, None, on_step)?; // [1, 16, F', H/8, W/8]
         let mut video = Video::new(request.width, request.height, request.fps, seed);
-        let _whole = self.decode_chunks(&latents, |frames| {
+        let _whole = self.decode_chunks(&latents, &prepared, |frames| {
             video.push_decoded(&frames.into_f32())?;
             Ok::<_, Error>(ControlFlow::Continue(()))
         })?;
@@ -141,27 +141,48 @@ impl WanPipeline {
     /// Frames in [-1, 1], part by part: `latents` [1, C, F', H/8, W/8] give [1, 3, 1, H, W] first, then chunks
     /// [1, 3, F, H, W]. `frames` may end the decoding with `ControlFlow::Break`, which is then the result.
     ///
+    /// Where `prepared` holds a last frame, the last four frames pass into the picture as the VAE decodes it by itself,
+    /// which is the last frame exactly. `Prepared::default()` adds nothing.
+    ///
     /// # Errors
     /// [`ourvidz_core::Error::NonFinite`] where the VAE overflows; otherwise as
     /// [`text_to_video`](Self::text_to_video), and what `frames` gives.
     pub fn decode_chunks<E: From<Error>>(
         &mut self,
         latents: &Tensor,
+        prepared: &Prepared,
+        frames: impl FnMut(Tensor) -> Result<ControlFlow<()>, E>,
+    ) -> Result<ControlFlow<()>, E> {
+        let decoded = self.decode_parts(latents, prepared, frames);
+        self.done_with(Component::VaeDecoder);
+        decoded
+    }
+
+    fn decode_parts<E: From<Error>>(
+        &mut self,
+        latents: &Tensor,
+        prepared: &Prepared,
         mut frames: impl FnMut(Tensor) -> Result<ControlFlow<()>, E>,
     ) -> Result<ControlFlow<()>, E> {
         let precision = self.components.settings.vae_precision;
         let decoder = self.components.vae_decoder(&mut |_| ())?;
-        let decoded = decoder.decode_chunks(latents, |chunk| {
+        let ending = prepared.ending().map(|still| Ending::decode(decoder, still)).transpose()?;
+        let latent_frames = latents.shape().get(2).copied().unwrap_or_default();
+        let mut behind = latent_frames.saturating_sub(1) * decoder.frames_of_latent() + 1;
+        decoder.decode_chunks(latents, |chunk| {
             let shape = chunk.shape().to_vec();
-            let values = chunk.into_f32();
+            let mut values = chunk.into_f32();
+            let count = shape.get(2).copied().unwrap_or_default();
+            behind = behind.saturating_sub(count);
+            if let Some(ending) = &ending {
+                ending.pass_into(&mut values, count, behind);
+            }
             if let Some(index) = values.iter().position(|x| !x.is_finite()) {
                 let tensor = format!("decoded video (vae_precision {precision})");
                 return Err(Error::from(ourvidz_core::Error::NonFinite { tensor, index }).into());
             }
             frames(Tensor::f32(&shape, values).map_err(Error::from)?)
-        });
-        self.done_with(Component::VaeDecoder);
-        decoded
+        })
     }
 
     /// Frees what a model holds of the device's memory. It is loaded again when it is next used.

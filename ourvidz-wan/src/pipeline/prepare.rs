@@ -3,7 +3,7 @@ use ourvidz_core::request::TextToVideo;
 
 use super::WanPipeline;
 use crate::components::Component;
-use crate::reference::{self, Hold, Kind, Prepared, Reference, ReferenceFrames, cover};
+use crate::reference::{self, Hold, Kind, Prepared, Reference, ReferenceFrames, Still, cover};
 use crate::{Error, Result, VideoGeometry};
 
 impl WanPipeline {
@@ -49,7 +49,7 @@ impl WanPipeline {
             return Ok(Prepared { kind: Kind::Control { hidden_states, reference: true }, prefix });
         }
         let first = |encoder: &mut _, image| reference::first_frame(encoder, &fit(image));
-        let last = |encoder: &mut _, image| reference::still(encoder, &fit(image)).map(|[.., last]| last);
+        let last = |encoder: &mut _, image| Still::encode(encoder, &fit(image));
         let kind = match &reference.frames {
             ReferenceFrames::Single(image) => {
                 let latents = reference::still_video(encoder, &fit(image), shape)?;

@@ -10,11 +10,19 @@ use image::RgbImage;
 /// the beginning, and one that sees only itself.
 const STILL_FRAMES: usize = 9;
 
-/// Latent frames that a run must not change: [C, H, W] each.
+/// Latent frames that a run must not change.
 #[derive(Debug, Default)]
 pub(crate) struct Hold {
+    /// [C, H, W]
     pub(crate) first: Option<Vec<f32>>,
-    pub(crate) last: Option<Vec<f32>>,
+    pub(crate) last: Option<Still>,
+}
+
+/// A picture that stands still: its first, second and every later latent frame, [1, C, 3, H, W].
+#[derive(Debug)]
+pub(crate) struct Still {
+    pub(crate) latents: Tensor,
+    frames: [Vec<f32>; 3],
 }
 
 impl Hold {
@@ -44,7 +52,7 @@ impl Hold {
 
     fn frames(&self, count: usize) -> impl Iterator<Item = (usize, &[f32])> {
         let first = self.first.as_deref().map(|held| (0, held));
-        let last = self.last.as_deref().map(|held| (count - 1, held));
+        let last = self.last.as_ref().map(|still| (count - 1, &still.frames[2][..]));
         first.into_iter().chain(last)
     }
 }
@@ -77,14 +85,15 @@ pub(crate) fn first_frame(encoder: &mut VaeEncoder, image: &RgbImage) -> Result<
     Ok(encoder.encode(&clip(&[image])?)?.into_f32())
 }
 
-/// Latents of a picture that stands still: its first, second and every later latent frame, [C, H, W] each.
-pub(crate) fn still(encoder: &mut VaeEncoder, image: &RgbImage) -> Result<[Vec<f32>; 3]> {
-    let latents = encoder.encode(&clip(&[image; STILL_FRAMES])?)?;
-    let &[_, channels, frames, height, width] = latents.shape() else { return Ok(Default::default()) };
-    let shape = LatentShape { channels, frames, area: height * width };
-    let latents = latents.into_f32();
-    let last = frames.saturating_sub(1);
-    Ok([0, 1.min(last), last].map(|frame| shape.frame(&latents, frame)))
+impl Still {
+    pub(crate) fn encode(encoder: &mut VaeEncoder, image: &RgbImage) -> Result<Still> {
+        let latents = encoder.encode(&clip(&[image; STILL_FRAMES])?)?;
+        let sizes = |i: usize| latents.shape().get(i).copied().unwrap_or_default();
+        let shape = LatentShape { channels: sizes(1), frames: sizes(2), area: sizes(3) * sizes(4) };
+        let (values, last) = (latents.clone().into_f32(), shape.frames.saturating_sub(1));
+        let frames = [0, 1.min(last), last].map(|frame| shape.frame(&values, frame));
+        Ok(Still { latents, frames })
+    }
 }
 
 /// A video of `frames` latent frames in which a picture stands still: [1, C, F, H, W].
@@ -98,7 +107,7 @@ pub(crate) fn still_video(
     if frames == 1 {
         shape.set_frame(&mut latents, 0, &first_frame(encoder, image)?);
     } else {
-        let still = still(encoder, image)?;
+        let still = Still::encode(encoder, image)?.frames;
         (0..frames).for_each(|frame| shape.set_frame(&mut latents, frame, &still[frame.min(2)]));
     }
     Ok(Tensor::f32(&[1, channels, frames, height, width], latents)?)

@@ -1,5 +1,6 @@
 //! Reference pictures: what a video begins from, starts with or ends with.
 
+mod ending;
 mod hold;
 mod picture;
 mod vace;
@@ -8,7 +9,8 @@ use image::RgbImage;
 
 pub use picture::cover;
 
-pub(crate) use hold::{Hold, LatentShape, first_frame, still, still_video};
+pub(crate) use ending::Ending;
+pub(crate) use hold::{Hold, LatentShape, Still, first_frame, still_video};
 pub(crate) use vace::control;
 
 use ourvidz_runtime::Tensor;
@@ -47,7 +49,8 @@ pub enum ReferenceFrames {
 pub enum ReferenceMethod {
     /// The run began from the noised latents of the picture.
     LatentInit,
-    /// The picture's latents were held at the first or last latent frame, at each step's noise level.
+    /// The picture's latents were held at the first or last latent frame, at each step's noise level. The four frames
+    /// of the last one pass into the picture as the VAE decodes it by itself.
     LatentHold,
     /// The checkpoint's own way: control latents and masks of VACE.
     Vace,
@@ -100,6 +103,14 @@ impl Prepared {
     /// mask.
     pub fn control(&self) -> Option<&Tensor> {
         if let Kind::Control { hidden_states, .. } = &self.kind { Some(hidden_states) } else { None }
+    }
+
+    /// Latents [1, C, 3, H/8, W/8] of a picture standing still that the video must end with.
+    pub(crate) fn ending(&self) -> Option<&Tensor> {
+        match &self.kind {
+            Kind::Hold(hold) => hold.last.as_ref().map(|still| &still.latents),
+            _ => None,
+        }
     }
 
     /// The first step that is run, counted from 0.

@@ -81,6 +81,11 @@ impl VaeDecoder {
         chunks::join(parts, self.config.out_channels)
     }
 
+    /// Frames that a latent frame stands for, but the first.
+    pub fn frames_of_latent(&self) -> usize {
+        self.config.temporal_compression()
+    }
+
     fn denormalised(&self, mut latents: Vec<f32>, area: usize) -> Vec<f32> {
         let statistics = self.config.latents_mean.iter().zip(&self.config.latents_std);
         for (channel, (mean, std)) in latents.chunks_exact_mut(area).zip(statistics) {

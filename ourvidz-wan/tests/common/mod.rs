@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use ourvidz_runtime::Tensor;
-use ourvidz_wan::{Reference, RgbImage, TextToVideo, WanPipeline};
+use ourvidz_wan::{Prepared, Reference, RgbImage, TextToVideo, WanPipeline};
 use safetensors::{Dtype, SafeTensors};
 
 /// Relative L2 error allowed per tensor.
@@ -16,9 +16,9 @@ const FP32: f64 = 1e-4;
 pub(crate) type Goldens = BTreeMap<String, Tensor>;
 
 /// [F, 3, H, W]
-pub(crate) fn decode(wan: &mut WanPipeline, latents: &Tensor) -> Result<Tensor> {
+pub(crate) fn decode(wan: &mut WanPipeline, latents: &Tensor, prepared: &Prepared) -> Result<Tensor> {
     let (mut frames, mut sizes) = (Vec::new(), [0; 2]);
-    let _whole = wan.decode_chunks(latents, |chunk| {
+    let _whole = wan.decode_chunks(latents, prepared, |chunk| {
         let &[_, 3, count, height, width] = chunk.shape() else { anyhow::bail!("{:?}", chunk.shape()) };
         let area = height * width;
         sizes = [height, width];
@@ -66,7 +66,7 @@ pub(crate) fn same_run(
         }
     }
     close(&format!("{what} latents"), &latents, golden("latents")?)?;
-    let video = decode(wan, &latents)?;
+    let video = decode(wan, &latents, &prepared)?;
     close(&format!("{what} video"), &video, golden("video")?)
 }
 

@@ -67,10 +67,10 @@ pub struct Held {
     pub other_end: f32,
 }
 
-/// How much further than a still clip a held frame may be, of its distance: a last one is decoded after other frames.
-const MARGIN: f32 = 0.25;
-/// The same beside that, of the range: two steps of eight bits.
-const STEPS: f32 = 2.0 / 255.0;
+/// How much further than a still clip a held frame may be, of its distance: still clips of other lengths differ a little.
+const MARGIN: f32 = 0.1;
+/// The same beside that, of the range: a step of eight bits.
+const STEPS: f32 = 1.0 / 255.0;
 
 /// A thing that is held stays within so many halves of a side, and so near its size.
 const NEAR: f32 = 0.1;

@@ -66,7 +66,7 @@ pub(crate) fn generate_video(options: &VideoOptions, json: bool) -> Result<(), F
     let mut sink = Sink::create(&target, &request, &text)?;
     let mut decoded = Vec::new();
     let mut done = 0;
-    let _whole = wan.decode_chunks(&latents, |chunk| -> Result<_, Failure> {
+    let _whole = wan.decode_chunks(&latents, &prepared, |chunk| -> Result<_, Failure> {
         let mut part = Video::new(geometry.width(), geometry.height(), request.fps, 0);
         let shape = chunk.shape().to_vec();
         let values = chunk.into_f32();
