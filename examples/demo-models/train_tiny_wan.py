@@ -50,7 +50,7 @@ EMPTY, NEGATIVE = 0.10, 0.05  # Shares of captions replaced, for guidance.
 GUIDED = 2.5  # The guidance at which --guided wants the velocity to be right: a run at 5 is then as one at 2 was before.
 NOISE = 0.15  # What is added to latents at least when the VAE learns to decode them.
 KL = 1.5e-4
-SPLICED = 0.3  # Share of the VAE's clips whose last latent frame is another clip's.
+SPLICED = 0.1  # Share of the VAE's clips whose last latent frame is another clip's: enough for frames that pass into it.
 AVERAGED = 8  # Steps from one moment of the average of the weights to the next.
 STILL_FRAMES = 9  # As ourvidz-wan/src/reference/hold.rs has them.
 
