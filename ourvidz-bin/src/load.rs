@@ -7,6 +7,23 @@ use crate::demo_model::DemoModel;
 use crate::failure::Failure;
 use crate::progress::Progress;
 
+/// What `slot` holds; where it is empty, that is loaded first.
+pub(crate) fn loaded<T>(
+    slot: &mut Option<T>,
+    load: impl FnOnce(&mut Progress) -> Result<T, Failure>,
+) -> Result<&mut T, Failure> {
+    let held = match slot.take() {
+        Some(held) => held,
+        None => {
+            let mut progress = Progress::new();
+            let held = load(&mut progress);
+            progress.end();
+            held?
+        }
+    };
+    Ok(slot.insert(held))
+}
+
 /// Loads the checkpoint asked for, else the demo model, saying so.
 pub(crate) fn load(options: &ModelOptions, progress: &mut Progress) -> Result<SdxlPipeline, Failure> {
     let path = match options.path(env_vars::SDXL_MODEL)? {

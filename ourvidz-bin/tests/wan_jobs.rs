@@ -74,7 +74,12 @@ fn a_video_job_is_the_request_it_names() -> Result<()> {
                 --sample_guide_scale 3.5 --sample_solver dpm++ --sample_shift 4 --save_file frames --model";
     let prompt = ["--prompt".to_owned(), "a red fox in fresh snow".to_owned()];
     place.run(words(line).chain([model]).chain(prompt))?.succeeded()?;
-    let (frames, _) = frames_of(&stored(&place.path("data"), "job-video_fast", "0.mp4"))?;
+    let file = stored(&place.path("data"), "job-video_fast", "0.mp4");
+    let bytes = std::fs::read(&file)?;
+    for part in ["a red fox in fresh snow", "Steps: 10", "Seed: 7", "Frames: 5"] {
+        ensure!(String::from_utf8_lossy(&bytes).contains(part), "{part:?} is not in the file's metadata");
+    }
+    let (frames, _) = frames_of(&file)?;
     for (i, frame) in frames.iter().enumerate() {
         let path = place.path("frames").join(format!("frame-{i:04}.png"));
         let png = image::open(&path).with_context(|| path.display().to_string())?.into_rgb8().into_raw();

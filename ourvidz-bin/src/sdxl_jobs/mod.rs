@@ -15,7 +15,7 @@ use crate::cli::ModelOptions;
 use crate::config::OnReferenceError;
 use crate::failure::Failure;
 use crate::job_failures;
-use crate::load::load;
+use crate::load::{load, loaded};
 use crate::progress::Progress;
 use crate::store::Store;
 
@@ -47,16 +47,7 @@ impl SdxlHandler {
 
     /// Loads the model, if it is not.
     pub(crate) fn load(&mut self) -> Result<&mut SdxlPipeline, Failure> {
-        let loaded = match self.pipeline.take() {
-            Some(loaded) => loaded,
-            None => {
-                let mut progress = Progress::new();
-                let loaded = load(&self.model, &mut progress);
-                progress.end();
-                loaded?
-            }
-        };
-        Ok(self.pipeline.insert(loaded))
+        loaded(&mut self.pipeline, |progress| load(&self.model, progress))
     }
 
     /// `request` gets the model's own size where the job names none.

@@ -11,8 +11,8 @@ use crate::cli::{ModelOptions, QwenModelOptions};
 use crate::config::env_vars;
 use crate::demo_model::DemoModel;
 use crate::failure::Failure;
+use crate::load::loaded;
 use crate::load_qwen::{configured, load_enhancer};
-use crate::progress::Progress;
 
 /// Rewrites prompts, where a language model is configured or the video model is the demo's.
 #[derive(Debug)]
@@ -41,16 +41,7 @@ impl Enhancer {
     /// Loads the model, if there is one and it is not.
     pub(crate) fn load(&mut self) -> Result<Option<&mut QwenPipeline>, Failure> {
         let Some(options) = &self.model else { return Ok(None) };
-        let loaded = match self.pipeline.take() {
-            Some(loaded) => loaded,
-            None => {
-                let mut progress = Progress::new();
-                let loaded = load_enhancer(options, &mut progress);
-                progress.end();
-                loaded?
-            }
-        };
-        Ok(Some(self.pipeline.insert(loaded)))
+        loaded(&mut self.pipeline, |progress| load_enhancer(options, progress)).map(Some)
     }
 
     /// The prompt to generate from. What became of the job's own is written into `metadata`.

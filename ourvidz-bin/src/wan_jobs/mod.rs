@@ -18,6 +18,7 @@ use ourvidz_wan::{Error, NoiseSource, Prepared, Reference, ReferenceMethod, Text
 use crate::cli::WanModelOptions;
 use crate::failure::Failure;
 use crate::job_failures;
+use crate::load::loaded;
 use crate::load_wan::load_wan;
 use crate::progress::Progress;
 use crate::store::Store;
@@ -75,16 +76,7 @@ impl WanHandler {
 
     /// Loads WAN, if it is not.
     fn load(&mut self) -> Result<&mut WanPipeline, Failure> {
-        let loaded = match self.pipeline.take() {
-            Some(loaded) => loaded,
-            None => {
-                let mut progress = Progress::new();
-                let loaded = load_wan(&self.model, &mut progress);
-                progress.end();
-                loaded?
-            }
-        };
-        Ok(self.pipeline.insert(loaded))
+        loaded(&mut self.pipeline, |progress| load_wan(&self.model, progress))
     }
 
     fn generate(
