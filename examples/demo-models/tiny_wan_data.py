@@ -47,6 +47,15 @@ VAE_BUCKETS = [
     Bucket(480, 832, 17, 64, 1, 0.03),
     Bucket(256, 256, 81, 48, 1, 0.01),
 ]
+# What two cores manage, some four steps a second: as many steps as a GPU's in some ten times its time, on few windows each.
+FEW_VAE_BUCKETS = [
+    Bucket(64, 64, 9, 6000, 2, 0.50, close_up=True),
+    Bucket(64, 64, 5, 6000, 4, 0.14, close_up=True),
+    Bucket(64, 64, 17, 2000, 1, 0.14, close_up=True),
+    Bucket(64, 64, 1, 12000, 12, 0.12, close_up=True),
+    Bucket(128, 128, 9, 300, 1, 0.06),
+    Bucket(256, 256, 1, 800, 1, 0.04),
+]
 # About 20,000 tokens a step: small steps, and many of them. Batches have two halves.
 BUCKETS = [
     Bucket(256, 256, 17, 30000, 64, 0.62),

@@ -50,7 +50,10 @@ EMPTY, NEGATIVE = 0.10, 0.05  # Shares of captions replaced, for guidance.
 GUIDED = 2.5  # The guidance at which --guided wants the velocity to be right: a run at 5 is then as one at 2 was before.
 NOISE = 0.15  # What is added to latents at least when the VAE learns to decode them.
 KL = 1.5e-4
-SPLICED = 0.1  # Share of the VAE's clips whose last latent frame is another clip's: enough for frames that pass into it.
+# Shares of the VAE's steps. Of "spliced" clips the last latent frame is another clip's, as where a last frame is held.
+# Latents that are "halved" or "turned" stand for the clip halved or turned (EQ-VAE, Kouzelis et al. 2025,
+# arXiv:2502.09509): a transformer learns latents sooner that keep the order of the picture.
+HOW = {"": 0.6, "spliced": 0.1, "halved": 0.2, "turned": 0.1}
 AVERAGED = 8  # Steps from one moment of the average of the weights to the next.
 STILL_FRAMES = 9  # As ourvidz-wan/src/reference/hold.rs has them.
 
@@ -108,6 +111,11 @@ def train_vae(args, vae: AutoencoderKLWan, buckets, device) -> None:
     vae.to(device)
     path, decoder_path = args.work / "vae.pt", args.work / "decoder.pt"
     states = [torch.load(p, map_location=device) if p.exists() else {} for p in (path, decoder_path)]
+    if args.vae and not states[0]:
+        given = AutoencoderKLWan.from_pretrained(args.vae).float().to(device)
+        states[0] = {"vae": given.state_dict()}
+        if args.minutes_vae == 0:
+            states[0] |= {"mean": given.config.latents_mean, "std": given.config.latents_std}
     done = "mean" in states[0], args.minutes_decoder == 0 or states[1].get("done", False)
     pools = [] if all(done) else [data.pixels(b, args.seed, device) for b in buckets]
     for state in states:
@@ -127,7 +135,8 @@ def train_vae(args, vae: AutoencoderKLWan, buckets, device) -> None:
     vae.requires_grad_(False).eval()
     if pools:
         del pools
-        log("VAE on new clips: " + saving.vae_quality(vae, buckets[:4], args.seed, device))
+        seen = data.SMOKE_VAE_BUCKETS if args.smoke else data.VAE_BUCKETS[:4]
+        log("VAE on new clips: " + saving.vae_quality(vae, seen, args.seed, device))
 
 
 def train_part(args, vae, parameters, name: str, minutes: float, path: Path, state: dict, buckets, pools) -> None:
@@ -155,7 +164,8 @@ def train_part(args, vae, parameters, name: str, minutes: float, path: Path, sta
         flips = [axis for axis in (2, 3) if choice.random() < 0.5]
         video = (video.flip(flips) if flips else video).float() / 127.5 - 1
         set_rates(optimizers, (args.lr_vae, args.lr_vae_muon), course.rate(0.03))
-        loss = steps(n, video.shape[1] > 1 and choice.random() < SPLICED)(video)
+        (how,) = choice.choices(list(HOW), list(HOW.values()))
+        loss = steps(n, "" if how == "spliced" and video.shape[1] == 1 else how)(video)
         course.note(buckets[n].name, loss)
         if course.due() or session_over(args):
             keep(path, {"vae": vae.state_dict(), "optimizers": [o.state_dict() for o in optimizers],
@@ -166,28 +176,31 @@ def train_part(args, vae, parameters, name: str, minutes: float, path: Path, sta
 
 
 def vae_steps(vae, parameters, optimizers, recorded: bool):
-    """A step for a bucket, with or without splicing, as a function of its clips; recorded where it first comes up."""
+    """A step for a bucket, in one of the ways of HOW, as a function of its clips; recorded where it first comes up."""
     made = {}
 
-    def get(bucket: int, splice: bool):
+    def get(bucket: int, how: str):
         def one(video: torch.Tensor) -> torch.Tensor:
-            loss = vae_loss(vae, video, splice)
+            loss = vae_loss(vae, video, how)
             step(optimizers, parameters, loss)
             return loss
 
-        if (bucket, splice) not in made:
-            made[bucket, splice] = training.Recorded(one) if recorded else one
-        return made[bucket, splice]
+        if (bucket, how) not in made:
+            made[bucket, how] = training.Recorded(one) if recorded else one
+        return made[bucket, how]
 
     return get
 
 
-def vae_loss(vae, video: torch.Tensor, splice: bool) -> torch.Tensor:
-    """With `splice`, the last latent frame is that of another clip's last picture standing still, as it is where a last
-    frame is held: the decoder learns that a latent frame shows what is in it, whatever came before."""
+def vae_loss(vae, video: torch.Tensor, how: str) -> torch.Tensor:
+    """`how` of HOW. Spliced, the last latent frame is that of another clip's last picture standing still: the decoder
+    learns that a latent frame shows what is in it, whatever came before."""
     with torch.autocast(video.device.type, torch.bfloat16, enabled=video.is_cuda):
         mean, logvar = whole.encode(vae, video)
-        if splice:
+        if how in ("halved", "turned"):
+            change = halved if how == "halved" else lambda x: x.rot90(1, (2, 3))
+            mean, logvar, video = change(mean), change(logvar), change(video)
+        if how == "spliced":
             picture = video[:, -1:].roll(1, 0)
             still = whole.encode(vae, picture.expand(-1, STILL_FRAMES, -1, -1, -1))
             mean, logvar = (torch.cat([x[:, :-1], y[:, -1:]], 1) for x, y in zip((mean, logvar), still))
@@ -199,6 +212,11 @@ def vae_loss(vae, video: torch.Tensor, splice: bool) -> torch.Tensor:
     edges = off.diff(dim=2).abs().mean() + off.diff(dim=3).abs().mean()
     kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
     return off.abs().mean() + 0.5 * edges + 2.0 * off.square().mean() + KL * kl
+
+
+def halved(x: torch.Tensor) -> torch.Tensor:
+    """x: [B, F, H, W, C] -> [B, F, H / 2, W / 2, C], means of four neighbours."""
+    return x.unflatten(3, (-1, 2)).unflatten(2, (-1, 2)).mean((3, 5))
 
 
 @torch.no_grad()
@@ -381,10 +399,12 @@ def arguments():
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path, required=True, help="tiny-wan is made in here")
     parser.add_argument("--work", type=Path, required=True, help="states and the cache, kept between starts")
+    parser.add_argument("--vae", type=Path, help="a trained AutoencoderKLWan to begin with; without minutes it stays so")
     parser.add_argument("--minutes-vae", type=float, default=8)
+    parser.add_argument("--few", action="store_true", help="few windows in each of the VAE's steps, as a processor manages")
     parser.add_argument("--minutes-decoder", type=float, default=0, help="behind those of the VAE, its decoder alone")
     parser.add_argument("--minutes-cache", type=float, default=2)
-    parser.add_argument("--minutes", type=float, default=12)
+    parser.add_argument("--minutes", type=float, default=12, help="of the transformer; 0: the VAE alone is made")
     parser.add_argument("--guided", type=float, default=0.4, metavar="SHARE",
                         help="share of the transformer's time, the last of it, that trains predictions with guidance")
     parser.add_argument("--session-minutes", type=float, default=math.inf, help="end this start after so many")
@@ -424,7 +444,12 @@ def main() -> None:
     if args.compile:
         passes.compile_parts(args.compile)
         umt5.compile_parts(args.compile)
-    train_vae(args, vae, data.SMOKE_VAE_BUCKETS if args.smoke else data.VAE_BUCKETS, device)
+    of_vae = data.SMOKE_VAE_BUCKETS if args.smoke else data.FEW_VAE_BUCKETS if args.few else data.VAE_BUCKETS
+    train_vae(args, vae, of_vae, device)
+    if args.minutes == 0:
+        vae.half().save_pretrained(folder / "vae")
+        log(f"saved: {folder / 'vae'}")
+        return
     buckets = data.SMOKE_BUCKETS if args.smoke else data.BUCKETS
     if args.buckets:
         buckets = [b for b in buckets if b.name in args.buckets.split(",")]

@@ -101,7 +101,8 @@ impl Enhancer {
 /// A rewritten prompt has to pass the gate as well.
 fn accepted(enhanced: Enhanced, original: String, metadata: &mut WanMetadata) -> String {
     metadata.enhancement_source = enhanced.source.as_str().to_owned();
-    metadata.enhancement_error = enhanced.failure;
+    // An attempt that failed before another gave the prompt is no reason for anything.
+    metadata.enhancement_error = enhanced.failure.filter(|_| enhanced.source == EnhancementSource::Original);
     metadata.enhancement_cut = enhanced.cut.map(|cut| cut.to_string());
     if enhanced.source != EnhancementSource::Original && policy::check(&enhanced.prompt).is_err() {
         kept(metadata, "the rewritten prompt was refused by the content policy");
