@@ -4,6 +4,7 @@
 mod common;
 
 use anyhow::{Context, Result, ensure};
+use common::job::run_with;
 use common::{Place, demo_model, golden_wan};
 use serde_json::{Value, json};
 
@@ -18,11 +19,9 @@ fn job(job_type: &str, prompt: &str) -> Value {
 
 /// The body of the callback, with the language model of that folder.
 fn run_job(place: &Place, job: &Value, qwen: Option<&str>) -> Result<Value> {
-    std::fs::write(place.path("job.json"), job.to_string())?;
-    let model = golden_wan("t2v_f32").display().to_string();
-    let run = ["run-job", "job.json", "--data-dir", "data", "--model", &model];
     let qwen = qwen.map(|folder| ["--qwen-model", folder]);
-    let ended = place.run(run.iter().chain(qwen.iter().flatten()))?.succeeded()?;
+    let more = qwen.as_ref().map_or(&[][..], |flags| flags);
+    let ended = run_with(place, &golden_wan("t2v_f32"), &job.to_string(), more)?.succeeded()?;
     serde_json::from_str(&ended.stdout).with_context(|| format!("{ended:?}"))
 }
 

@@ -4,8 +4,9 @@
 //! [LATENT_FRAMES] [HEIGHT] [WIDTH] [PROFILE_FOLDER]`
 //!
 //! PRECISIONS is a list, KERNELS one of `taps`, `3d`, `transposed`; CHUNKS one of latent frames per run. All of them
-//! are run, and each video is compared with the first one: `fp32,fp16` says what 16 bits cost. Names and shapes come from `tests/golden/wan_keys/vae.json.gz` below
-//! the working folder. With a profile folder, ONNX Runtime writes a trace of every node there.
+//! are run, and each video is compared with the first one: `fp32,fp16` says what 16 bits cost. Names and shapes come from
+//! `tests/golden/wan_keys/vae.json.gz` below the working folder. With a profile folder, ONNX Runtime writes a trace of
+//! every node there.
 #![allow(clippy::print_stdout)]
 
 use std::collections::BTreeMap;

@@ -104,6 +104,27 @@ fn pictures_of_any_shape_cover_the_frame() -> Result<()> {
     Ok(())
 }
 
+/// What was prepared for one size is an error with another, where it would be held and where it would be decoded.
+#[test]
+fn a_reference_of_another_size_is_refused() -> Result<()> {
+    let (mut wan, request, _cache) = open()?;
+    let picture = picture(48, 32, 8);
+    let other = TextToVideo { width: request.height, height: request.width * 2, ..request.clone() };
+    let embeds = wan.encode_prompt(&request)?;
+    let free = latents(&mut wan, &other, None)?;
+    for reference in [start(&picture), end(&picture), both(&picture, &picture), single(&picture, 0.5)] {
+        let prepared = wan.prepare(&request, Some(&reference))?;
+        let denoised = wan.denoise(&other, &embeds, &prepared, None, |_| ControlFlow::Continue(()));
+        for refused in
+            [denoised.map(drop).map_err(anyhow::Error::from), decode(&mut wan, &free, &prepared).map(drop)]
+        {
+            let error = refused.err().map(|e| e.to_string()).unwrap_or_default();
+            ensure!(error.contains("prepared") && error.contains("same size"), "{reference:?}: {error:?}");
+        }
+    }
+    Ok(())
+}
+
 fn open() -> Result<(WanPipeline, TextToVideo, tempfile::TempDir)> {
     let (_, request, cache, wan) = load("t2v_f32")?;
     Ok((wan, TextToVideo { seed: Some(11), ..request }, cache))

@@ -1,6 +1,6 @@
 //! Held frames by a VAE that was trained (`examples/demo-models/tiny-wan-vae`), behind a transformer of random numbers:
 //! what is between the ends is noise to the decoder, and the ends are the pictures all the same.
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
+#![allow(clippy::print_stdout)]
 
 mod common;
 
@@ -9,7 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use common::{decode, folder, goldens};
-use ourvidz_wan::{Prepared, Reference, ReferenceFrames, RgbImage, TextToVideo, WanPipeline};
+use ourvidz_wan::{Reference, ReferenceFrames, RgbImage, TextToVideo, WanPipeline};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
@@ -51,7 +51,7 @@ fn both_ends_are_the_round_trip_of_their_pictures() -> Result<()> {
 
 /// Frames [3, H, W] in [-1, 1].
 fn run(wan: &mut WanPipeline, request: &TextToVideo, reference: Reference) -> Result<Vec<Vec<f32>>> {
-    let prepared: Prepared = wan.prepare(request, Some(&reference))?;
+    let prepared = wan.prepare(request, Some(&reference))?;
     let embeds = wan.encode_prompt(request)?;
     let latents = wan.denoise(request, &embeds, &prepared, None, |_| ControlFlow::Continue(()))?;
     let video = decode(wan, &latents, &prepared)?.into_f32();

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 pub(crate) const SDXL_MODEL: &str = "OURVIDZ_SDXL_MODEL";
 pub(crate) const WAN_MODEL: &str = "OURVIDZ_WAN_MODEL";
-/// Folders of language models; the first that is set is taken. The last two are those of the original worker.
 pub(crate) const QWEN_BASE_PATH: &str = "QWEN_BASE_PATH";
+/// Folders of language models; the first that is set is taken. The last two are those of the original worker.
 pub(crate) const QWEN_MODELS: [&str; 3] = ["OURVIDZ_QWEN_MODEL", "QWEN_INSTRUCT_PATH", QWEN_BASE_PATH];
 pub(crate) const CONFIG: &str = "OURVIDZ_CONFIG";
 pub(crate) const DATA_DIR: &str = "OURVIDZ_DATA_DIR";

@@ -31,9 +31,14 @@ pub(crate) fn run(place: &Place, text: &str) -> Result<Ended> {
 }
 
 pub(crate) fn run_on(place: &Place, model: &Path, text: &str) -> Result<Ended> {
+    run_with(place, model, text, &[])
+}
+
+/// The same with more flags.
+pub(crate) fn run_with(place: &Place, model: &Path, text: &str, more: &[&str]) -> Result<Ended> {
     std::fs::write(place.path("job.json"), text)?;
     let model = model.display().to_string();
-    place.run(["run-job", "job.json", "--data-dir", "data", "--model", &model])
+    place.run(["run-job", "job.json", "--data-dir", "data", "--model", &model].iter().chain(more))
 }
 
 /// Standard output as one JSON value; nothing else may be on it, and nothing on standard error.

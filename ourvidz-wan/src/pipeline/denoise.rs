@@ -20,7 +20,7 @@ impl WanPipeline {
     /// more, before the video's.
     ///
     /// # Errors
-    /// As [`text_to_video`](Self::text_to_video); initial noise of another shape.
+    /// As [`text_to_video`](Self::text_to_video); initial noise of another shape, `prepared` of another size.
     pub fn denoise(
         &mut self,
         request: &TextToVideo,
@@ -32,6 +32,7 @@ impl WanPipeline {
         let [channels, frames, height, width] = self.latents_shape(&self.geometry(request)?);
         let frames = frames + prepared.prefix;
         let shape = [1, channels, frames, height, width];
+        prepared.check(&shape)?;
         let latent_shape = LatentShape { channels, frames, area: height * width };
         let mut generator = Noise::new(request.seed.unwrap_or_default(), request.noise_source);
         let noise = match initial {

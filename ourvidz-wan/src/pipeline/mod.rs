@@ -145,8 +145,8 @@ impl WanPipeline {
     /// which is the last frame exactly. `Prepared::default()` adds nothing.
     ///
     /// # Errors
-    /// [`ourvidz_core::Error::NonFinite`] where the VAE overflows; otherwise as
-    /// [`text_to_video`](Self::text_to_video), and what `frames` gives.
+    /// [`ourvidz_core::Error::NonFinite`] where the VAE overflows; [`Error::Input`] where `prepared` is of another size;
+    /// otherwise as [`text_to_video`](Self::text_to_video), and what `frames` gives.
     pub fn decode_chunks<E: From<Error>>(
         &mut self,
         latents: &Tensor,
@@ -164,6 +164,7 @@ impl WanPipeline {
         prepared: &Prepared,
         mut frames: impl FnMut(Tensor) -> Result<ControlFlow<()>, E>,
     ) -> Result<ControlFlow<()>, E> {
+        prepared.check(latents.shape())?;
         let precision = self.components.settings.vae_precision;
         let decoder = self.components.vae_decoder(&mut |_| ())?;
         let ending = prepared.ending().map(|still| Ending::decode(decoder, still)).transpose()?;

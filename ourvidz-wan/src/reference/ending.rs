@@ -17,7 +17,8 @@ impl Ending {
     /// `still`: latents [1, C, F, h, w] of the picture standing still.
     pub(crate) fn decode(decoder: &mut VaeDecoder, still: &Tensor) -> Result<Ending> {
         let video = decoder.decode(still)?;
-        let (frames, count) = (video.shape().get(2).copied().unwrap_or_default(), decoder.frames_of_latent());
+        let frames = video.shape().get(2).copied().unwrap_or_default();
+        let count = decoder.frames_of_latent().min(frames);
         let planes = video.shape().get(3..).map_or(0, |sizes| sizes.iter().product());
         let video = video.into_f32();
         let last = video.chunks_exact((frames * planes).max(1)).flat_map(|c| &c[(frames - count) * planes..]);
@@ -45,7 +46,7 @@ impl Ending {
 mod tests {
     use super::*;
 
-    /// Two channels' worth of frames in two parts: what is early stays, and the last frame is the ending's.
+    /// Five frames in two parts: what is early stays, and the last frame is the ending's.
     #[test]
     fn the_last_frames_pass_into_the_ending() {
         let ending = Ending { frames: vec![8.0; 3 * 4 * 2], count: 4 };

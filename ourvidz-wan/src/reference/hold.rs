@@ -43,6 +43,14 @@ impl Hold {
         }
     }
 
+    /// Whether the frames are those of latents [1, C, F, H, W].
+    pub(crate) fn fits(&self, shape: &[usize]) -> bool {
+        let &[_, channels, _, height, width] = shape else { return false };
+        let last_fits = |still: &Still| matches!(still.latents.shape(), &[_, c, _, h, w] if [c, h, w] == [channels, height, width]);
+        self.first.as_ref().is_none_or(|first| first.len() == channels * height * width)
+            && self.last.as_ref().is_none_or(last_fits)
+    }
+
     /// Writes the held frames as they are.
     pub(crate) fn write(&self, latents: &mut [f32], shape: LatentShape) {
         for (frame, held) in self.frames(shape.frames) {

@@ -15,6 +15,8 @@ pub(crate) use vace::control;
 
 use ourvidz_runtime::Tensor;
 
+use crate::{Error, Result};
+
 /// Reference pictures of a video, and how far it may leave a single one. Pictures may have any size: they are resized
 /// to cover the frame, and cut to it around the centre.
 #[derive(Debug, Clone, PartialEq)]
@@ -111,6 +113,23 @@ impl Prepared {
             Kind::Hold(hold) => hold.last.as_ref().map(|still| &still.latents),
             _ => None,
         }
+    }
+
+    /// Checks that it was made for latents [1, C, F, H/8, W/8] of this shape.
+    ///
+    /// # Errors
+    /// [`Error::Input`]
+    pub(crate) fn check(&self, shape: &[usize]) -> Result<()> {
+        let fits = match &self.kind {
+            Kind::Noise | Kind::Control { .. } => true,
+            Kind::Init { latents, .. } => latents.shape() == shape,
+            Kind::Hold(hold) => hold.fits(shape),
+        };
+        if fits {
+            return Ok(());
+        }
+        let rule = "the reference prepared for a request of the same size".to_owned();
+        Err(Error::Input { input: "prepared", rule, value: format!("another with latents {shape:?}") })
     }
 
     /// The first step that is run, counted from 0.

@@ -105,8 +105,8 @@ impl Prompt<'_> {
         ]);
         // Taken from the arena and given back at once: what else runs on this stream runs behind this.
         let allocator = run.allocator()?;
-        let mut scratch = allocator.alloc::<u8>(bytes).map_err(|e| e.to_string())?;
-        let scratch: *mut c_void = scratch.as_mut_ptr().cast();
+        let mut block = allocator.alloc::<u8>(bytes).map_err(|e| e.to_string())?;
+        let scratch: *mut c_void = block.as_mut_ptr().cast();
         // SAFETY: places are inside the block.
         let [queries, scores, weights, results, sums] = places.map(|place| unsafe { offset(scratch, place) });
 
