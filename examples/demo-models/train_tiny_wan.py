@@ -55,6 +55,7 @@ KL = 1.5e-4
 # arXiv:2502.09509): a transformer learns latents sooner that keep the order of the picture.
 HOW = {"": 0.6, "spliced": 0.1, "halved": 0.2, "turned": 0.1}
 AVERAGED = 8  # Steps from one moment of the average of the weights to the next.
+TOGETHER = 32  # Steps after which processes of one training go on from the mean of their weights.
 STILL_FRAMES = 9  # As ourvidz-wan/src/reference/hold.rs has them.
 
 
@@ -284,13 +285,14 @@ def models(args, folder: Path):
     return encoder, transformer, vae
 
 
-def train_transformer(args, encoder, transformer, cache, tokenizer, device) -> None:
+def train_transformer(args, ranks, encoder, transformer, cache, tokenizer, device) -> None:
     encoder.to(device).train()
     transformer.to(device).train()
     parameters = [*encoder.parameters(), *transformer.parameters()]
     inner = [p for p in transformer.blocks.parameters() if p.ndim == 2]
     optimizers = optimizers_of(args, parameters, inner, (args.lr, args.lr_muon), 0.01)
-    average = [p.detach().clone() for p in parameters]
+    weights = [p.detach() for p in parameters]
+    average = [p.clone() for p in weights]
     path = args.work / "transformer.pt"
     state = torch.load(path, map_location=device) if path.exists() else {"spent": 0.0, "steps": 0}
     if "average" in state:
@@ -299,31 +301,34 @@ def train_transformer(args, encoder, transformer, cache, tokenizer, device) -> N
         for optimizer, kept in zip(optimizers, state["optimizers"]):
             optimizer.load_state_dict(kept)
         average = state["average"]
-    generator = torch.Generator(device).manual_seed(args.seed + state["steps"])
-    torch.manual_seed(args.seed + state["steps"])  # Of the noise and its levels.
-    choice = random.Random(args.seed + state["steps"])
+    own = args.seed + state["steps"] + 1_000_003 * ranks.rank
+    generator = torch.Generator(device).manual_seed(own)
+    torch.manual_seed(own)  # Of the noise and its levels.
+    choice = random.Random(args.seed + state["steps"])  # All processes take a bucket together: none waits for another.
     # Of a bucket that the cache had no time for, nothing is taken.
-    weights = [b.weight if filled else 0.0 for b, filled in zip(cache.buckets, cache.filled)]
+    chances = [b.weight if filled else 0.0 for b, filled in zip(cache.buckets, cache.filled)]
     replaced = [(row[None].to(device), length.to(device)) for row, length in zip(*tokenizer(["", text.NEGATIVE]))]
     steps = [transformer_steps(encoder, transformer, cache, optimizers, parameters, recorded=args.graphs, guided=guided)
              for guided in (False, True)]
     before, course = state["steps"], Course("transformer", args.minutes, state["spent"])
-    while not course.over:
-        (n,) = choice.choices(range(len(cache.buckets)), weights)
-        guided = course.share() >= 1 - args.guided
+    share = ranks.first(course.share())
+    while share < 1:
+        (n,) = choice.choices(range(len(cache.buckets)), chances)
+        guided = share >= 1 - args.guided
         batch = draw_batch(cache, n, replaced, generator, guided)
         set_rates(optimizers, (args.lr, args.lr_muon), course.rate(0.04))
         course.note(cache.buckets[n].name + (" guided" if guided else ""), steps[guided][n](*batch))
         done = before + course.steps
+        if done % TOGETHER == 0:
+            ranks.mean(weights)
         if done % AVERAGED == 0:
+            share = ranks.first(math.inf if session_over(args) else course.share())
             kept = min(0.9998, (1 + done) / (10 + done)) ** AVERAGED
-            torch._foreach_lerp_(average, [p.detach() for p in parameters], 1 - kept)
-        if course.due() or session_over(args):
+            torch._foreach_lerp_(average, weights, 1 - kept)
+        if course.due() or share == math.inf:
             keep(path, {"encoder": encoder.state_dict(), "transformer": transformer.state_dict(),
                         "optimizers": [o.state_dict() for o in optimizers], "average": average, "spent": course.spent(),
                         "steps": before + course.steps})
-            if session_over(args):
-                break
     for parameter, value in zip(parameters, average):
         parameter.data.copy_(value)
     log(f"transformer: {before + course.steps} steps, {'over' if course.over else 'start again to go on'}")
@@ -423,8 +428,12 @@ def arguments():
 
 
 def main() -> None:
-    args = arguments()
+    args, ranks = arguments(), training.Ranks()
     device = torch.device(args.device)
+    if ranks.count > 1 and args.minutes_vae + args.minutes_decoder > 0:
+        raise SystemExit("several processes train the transformer alone: --minutes-vae 0 --vae FOLDER")
+    if ranks.rank > 0:
+        args.work = args.out = args.work / f"rank{ranks.rank}"
     args.work.mkdir(parents=True, exist_ok=True)
     folder = args.out / "tiny-wan"
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
@@ -459,11 +468,12 @@ def main() -> None:
         cache.load(stored)
         log("cache read")
     else:
-        cache.fill(vae, tokenizer, args.seed, 60 * args.minutes_cache, log)
+        cache.fill(vae, tokenizer, args.seed + 1_000_003 * ranks.rank, 60 * args.minutes_cache, log)
         cache.save(stored)
         log("cache saved")
-    train_transformer(args, encoder, transformer, cache, tokenizer, device)
-    log("saved: " + saving.save(folder, pieces, encoder, transformer, vae))
+    train_transformer(args, ranks, encoder, transformer, cache, tokenizer, device)
+    if ranks.rank == 0:
+        log("saved: " + saving.save(folder, pieces, encoder, transformer, vae))
 
 
 if __name__ == "__main__":

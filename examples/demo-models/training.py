@@ -4,6 +4,7 @@ A module, not a command; torch 2.11.0.
 """
 
 import math
+import os
 import time
 from collections.abc import Callable
 from functools import partial
@@ -38,6 +39,38 @@ def keep(path: Path, state: dict) -> None:
     part = path.with_suffix(".part")
     torch.save(state, part)
     part.replace(path)
+
+
+class Ranks:
+    """The processes of one training, one a GPU, as torchrun starts them; one alone without it.
+
+    Each takes steps on batches of its own; now and then all go on from the mean of their weights (local SGD, Stich 2018,
+    arXiv:1805.09767). They talk through the host: nothing of it is in a recorded step.
+    """
+
+    def __init__(self):
+        self.rank, self.count = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+        if self.count > 1:
+            torch.distributed.init_process_group("gloo")
+            if torch.cuda.is_available():
+                torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+
+    @torch.no_grad()
+    def mean(self, tensors: list[torch.Tensor]) -> None:
+        """Makes each tensor the mean of all processes' ones."""
+        if self.count == 1:
+            return
+        flat = torch.cat([t.flatten() for t in tensors]).cpu()
+        torch.distributed.all_reduce(flat)
+        parts = (flat / self.count).to(tensors[0].device).split([t.numel() for t in tensors])
+        torch._foreach_copy_(tensors, [part.view_as(t) for part, t in zip(parts, tensors)])
+
+    def first(self, value: float) -> float:
+        """The first process's value."""
+        kept = torch.tensor(value, dtype=torch.float64)
+        if self.count > 1:
+            torch.distributed.broadcast(kept, 0)
+        return kept.item()
 
 
 class Recorded:

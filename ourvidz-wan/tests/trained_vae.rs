@@ -1,4 +1,4 @@
-//! Held frames by a VAE that was trained (`examples/demo-models/tiny-wan-vae`), behind a transformer of random numbers:
+//! Held frames by a VAE that was trained (`ourvidz-bin/models/tiny-wan/vae`), behind a transformer of random numbers:
 //! what is between the ends is noise to the decoder, and the ends are the pictures all the same.
 #![allow(clippy::print_stdout)]
 
@@ -87,7 +87,7 @@ fn checkpoint(place: &Path) -> Result<()> {
         copy(&tiny.join(part), &place.join(part))?;
     }
     std::fs::copy(tiny.join("model_index.json"), place.join("model_index.json"))?;
-    let trained = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/demo-models/tiny-wan-vae");
+    let trained = Path::new(env!("CARGO_MANIFEST_DIR")).join("../ourvidz-bin/models/tiny-wan/vae");
     copy(&trained, &place.join("vae"))?;
 
     let config = place.join("transformer/config.json");
