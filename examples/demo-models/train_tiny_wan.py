@@ -6,6 +6,7 @@ Made with torch 2.11.0, diffusers 0.42.1, transformers 5.17.0, tokenizers 0.23. 
 of latents, then the text encoder and the transformer together by flow matching; DIR/tiny-wan is a folder as diffusers
 has it, in fp16. Minutes are of training, whatever the number of starts: every minute the state goes to
 --work, from where the next start goes on. --session-minutes ends a start early, with a state and a folder saved.
+`torchrun --nproc-per-node N` trains the transformer in N processes, a GPU each, that share their weights' mean.
 """
 
 import argparse
