@@ -19,6 +19,13 @@ def tokens(latents: torch.Tensor, patch: int) -> torch.Tensor:
     return x.permute(0, 2, 3, 5, 1, 4, 6).flatten(4).flatten(1, 3)
 
 
+def untokens(x: torch.Tensor, patch: int, sizes: tuple[int, int, int]) -> torch.Tensor:
+    """x: [B, F * H/p * W/p, C * p * p] of latents of `sizes` F, H, W -> [B, F, H, W, C]: what `tokens` took apart."""
+    frames, height, width = sizes
+    x = x.view(len(x), frames, height // patch, width // patch, -1, patch, patch)
+    return x.permute(0, 1, 2, 5, 3, 6, 4).flatten(4, 5).flatten(2, 3)
+
+
 def padding_bias(lengths: torch.Tensor, places: int) -> torch.Tensor:
     """lengths: [B] -> [B, 1, 1, places]: the first place after the text stands for all of the padding."""
     place = torch.arange(places, device=lengths.device)

@@ -9,6 +9,23 @@ import torch
 import torch.nn.functional as F
 
 
+NOISE = 0.15  # What is added to latents at least when the VAE learns to decode them.
+
+
+def inner(vae, parameters: list[torch.Tensor]) -> list[torch.Tensor]:
+    """The convolutions among the parameters, but the first and the last layers, which are not like the others: their
+    numbers are pixels and latents."""
+    ends = [net for part in (vae.encoder, vae.decoder) for net in (part.conv_in, part.conv_out)]
+    apart = {id(p) for net in ends for p in net.parameters()}
+    return [p for p in parameters if p.ndim >= 4 and p.numel() > len(p) and id(p) not in apart]
+
+
+def pixel_loss(off: torch.Tensor) -> torch.Tensor:
+    """off: [B, F, H, W, 3], what is decoded less what should be."""
+    edges = off.diff(dim=2).abs().mean() + off.diff(dim=3).abs().mean()
+    return off.abs().mean() + 0.5 * edges + 2.0 * off.square().mean()
+
+
 def encode(vae, video: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """video: [B, F, H, W, 3], F one more than a multiple of 4 -> mean and logarithm of the variance [B, T, h, w, Z]."""
     net = vae.encoder

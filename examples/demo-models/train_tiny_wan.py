@@ -21,7 +21,6 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from transformers import UMT5Config, UMT5EncoderModel
 
-import muon
 import tiny_wan_data as data
 import tiny_wan_save as saving
 import tiny_wan_text as text
@@ -49,7 +48,6 @@ TEXT_ENCODER = {"d_model": 64, "d_kv": 16, "num_heads": 4, "num_layers": 2, "d_f
 SHIFT = 4.0  # Of the noise levels trained; a run's own may be 3 to 5.
 EMPTY, NEGATIVE = 0.10, 0.05  # Shares of captions replaced, for guidance.
 GUIDED = 2.5  # The guidance at which --guided wants the velocity to be right: a run at 5 is then as one at 2 was before.
-NOISE = 0.15  # What is added to latents at least when the VAE learns to decode them.
 KL = 1.5e-4
 # Shares of the VAE's steps. Of "spliced" clips the last latent frame is another clip's, as where a last frame is held.
 # Latents that are "halved" or "turned" stand for the clip halved or turned (EQ-VAE, Kouzelis et al. 2025,
@@ -146,11 +144,8 @@ def train_part(args, vae, parameters, name: str, minutes: float, path: Path, sta
     vae.requires_grad_(False)
     for parameter in parameters:
         parameter.requires_grad_(True)
-    # The first and the last layers are not like the others: their numbers are pixels and latents.
-    ends = [net for part in (vae.encoder, vae.decoder) for net in (part.conv_in, part.conv_out)]
-    apart = {id(p) for net in ends for p in net.parameters()}
-    inner = [p for p in parameters if p.ndim >= 4 and p.numel() > len(p) and id(p) not in apart]
-    optimizers = optimizers_of(args, parameters, inner, (args.lr_vae, args.lr_vae_muon), 0.0)
+    inner = whole.inner(vae, parameters)
+    optimizers = training.optimizers_of(parameters, inner, (args.lr_vae, args.lr_vae_muon), 0.0, args.graphs)
     for optimizer, kept in zip(optimizers, state.get("optimizers", [])):
         optimizer.load_state_dict(kept)
     before = state.get("steps", 0)
@@ -165,7 +160,7 @@ def train_part(args, vae, parameters, name: str, minutes: float, path: Path, sta
         video = pools[n][rows]
         flips = [axis for axis in (2, 3) if choice.random() < 0.5]
         video = (video.flip(flips) if flips else video).float() / 127.5 - 1
-        set_rates(optimizers, (args.lr_vae, args.lr_vae_muon), course.rate(0.03))
+        training.set_rates(optimizers, (args.lr_vae, args.lr_vae_muon), course.rate(0.03))
         (how,) = choice.choices(list(HOW), list(HOW.values()))
         loss = steps(n, "" if how == "spliced" and video.shape[1] == 1 else how)(video)
         course.note(buckets[n].name, loss)
@@ -184,7 +179,7 @@ def vae_steps(vae, parameters, optimizers, recorded: bool):
     def get(bucket: int, how: str):
         def one(video: torch.Tensor) -> torch.Tensor:
             loss = vae_loss(vae, video, how)
-            step(optimizers, parameters, loss)
+            training.step(optimizers, parameters, loss)
             return loss
 
         if (bucket, how) not in made:
@@ -209,11 +204,9 @@ def vae_loss(vae, video: torch.Tensor, how: str) -> torch.Tensor:
             video = torch.cat([video[:, :-4], picture.expand(-1, 4, -1, -1, -1)], 1)
         mean, logvar = mean.float(), logvar.float().clamp(-12, 4)
         noise = torch.randn_like(mean)
-        out = whole.decode(vae, mean + ((0.5 * logvar).exp() + NOISE) * noise).float()
-    off = out - video
-    edges = off.diff(dim=2).abs().mean() + off.diff(dim=3).abs().mean()
+        out = whole.decode(vae, mean + ((0.5 * logvar).exp() + whole.NOISE) * noise).float()
     kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
-    return off.abs().mean() + 0.5 * edges + 2.0 * off.square().mean() + KL * kl
+    return whole.pixel_loss(out - video) + KL * kl
 
 
 def halved(x: torch.Tensor) -> torch.Tensor:
@@ -234,36 +227,6 @@ def statistics(vae, pools) -> tuple[list[float], list[float]]:
     std = (square - mean.square()).sqrt()
     std = std.clamp(min=0.05 * std.max().item())  # A channel that says nothing stays small.
     return [round(v, 4) for v in mean.tolist()], [round(v, 4) for v in std.tolist()]
-
-
-def optimizers_of(args, parameters, inner, highest: tuple[float, float], weight_decay: float) -> tuple:
-    """AdamW, and Muon for the `inner` ones of the parameters."""
-    device, taken = parameters[0].device, {id(p) for p in inner}
-    others = [p for p in parameters if id(p) not in taken]
-    groups = [{"params": [p for p in others if p.ndim > 1], "weight_decay": weight_decay},
-              {"params": [p for p in others if p.ndim <= 1], "weight_decay": 0.0}]
-    # A recorded step reads the learning rate from the device.
-    rates = [torch.tensor(rate, device=device) if args.graphs else rate for rate in highest]
-    adam = torch.optim.AdamW(groups, lr=rates[0], betas=(0.9, 0.99), fused=device.type == "cuda",
-                             capturable=args.graphs)
-    return adam, muon.Muon(inner, rates[1], weight_decay)
-
-
-def set_rates(optimizers, highest: tuple[float, float], factor: float) -> None:
-    for optimizer, top in zip(optimizers, highest):
-        for group in optimizer.param_groups:
-            if isinstance(group["lr"], torch.Tensor):
-                group["lr"].fill_(top * factor)
-            else:
-                group["lr"] = top * factor
-
-
-def step(optimizers, parameters, loss: torch.Tensor) -> None:
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(parameters, 1.0, foreach=True)
-    for optimizer in optimizers:
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
 
 
 def count(model) -> int:
@@ -291,7 +254,7 @@ def train_transformer(args, ranks, encoder, transformer, cache, tokenizer, devic
     transformer.to(device).train()
     parameters = [*encoder.parameters(), *transformer.parameters()]
     inner = [p for p in transformer.blocks.parameters() if p.ndim == 2]
-    optimizers = optimizers_of(args, parameters, inner, (args.lr, args.lr_muon), 0.01)
+    optimizers = training.optimizers_of(parameters, inner, (args.lr, args.lr_muon), 0.01, args.graphs)
     weights = [p.detach() for p in parameters]
     average = [p.clone() for p in weights]
     path = args.work / "transformer.pt"
@@ -317,7 +280,7 @@ def train_transformer(args, ranks, encoder, transformer, cache, tokenizer, devic
         (n,) = choice.choices(range(len(cache.buckets)), chances)
         guided = share >= 1 - args.guided
         batch = draw_batch(cache, n, replaced, generator, guided)
-        set_rates(optimizers, (args.lr, args.lr_muon), course.rate(0.04))
+        training.set_rates(optimizers, (args.lr, args.lr_muon), course.rate(0.04))
         course.note(cache.buckets[n].name + (" guided" if guided else ""), steps[guided][n](*batch))
         done = before + course.steps
         if done % TOGETHER == 0:
@@ -345,7 +308,7 @@ def transformer_steps(encoder, transformer, cache, optimizers, parameters, recor
 
         def one(latents, ids, lengths) -> torch.Tensor:
             loss = flow_loss(encoder, transformer, latents, ids, lengths, rope, pairs, guided)
-            step(optimizers, parameters, loss)
+            training.step(optimizers, parameters, loss)
             return loss
 
         return training.Recorded(one) if recorded else one

@@ -16,7 +16,6 @@ import torch
 from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanTransformer3DModel
 from transformers import UMT5EncoderModel
 
-import muon
 import tiny_wan_data as data
 import tiny_wan_save as saving
 import tiny_wan_text as text
@@ -28,8 +27,7 @@ import training
 STEPS, GUIDANCE = 20, 5.0  # Of the runs whose last steps are taken.
 LAST = (2, 3, 4, 6)  # How many of them; noise levels of 0.36 to 0.68 where they begin.
 SIDE, MARGIN = 12, 2  # Latents of a window's side, and those at its edges whose pixels do not count.
-PLAIN = 0.3  # Share of the windows whose latents are the encoder's, with noise of NOISE.
-NOISE = 0.15
+PLAIN = 0.3  # Share of the windows whose latents are the encoder's, without errors.
 WINDOWS = 2  # Of a step.
 
 
@@ -45,13 +43,14 @@ class Clips:
         mean, std = torch.tensor(vae.config.latents_mean), torch.tensor(vae.config.latents_std)
         scenes, video = data.draw(bucket, bucket.batch, rng, "cpu")
         plain = whole.encode(vae, video)[0]
-        latents = passes.tokens(((plain - mean) / std).permute(0, 4, 1, 2, 3), transformer.config.patch_size[1])
+        patch = transformer.config.patch_size[1]
+        latents = passes.tokens(((plain - mean) / std).permute(0, 4, 1, 2, 3), patch)
         captions = [rng.choice(text.captions(scene, rng)) for scene in scenes]
         negative = rng.choice(["", text.NEGATIVE])
         drawn = last_steps(encoder, transformer, tokenizer, latents, captions, negative, bucket, rng.choice(LAST))
         self.pixels.append(video.add(1).mul(127.5).round().to(torch.uint8))
         self.plain.append(plain.half())
-        self.drawn.append((untokens(drawn, transformer, bucket) * std + mean).half())
+        self.drawn.append((passes.untokens(drawn, patch, bucket.latents) * std + mean).half())
 
     def window(self, rng: random.Random) -> tuple[torch.Tensor, torch.Tensor, list[slice]]:
         """Latents [1, T, SIDE, SIDE, Z] and pixels [1, F, 8 * SIDE, 8 * SIDE, 3] in [-1, 1], and which pixels count."""
@@ -87,14 +86,6 @@ def last_steps(encoder, transformer, tokenizer, latents, captions, negative, buc
     return x
 
 
-def untokens(x: torch.Tensor, transformer, bucket) -> torch.Tensor:
-    """x: [B, L, C * p * p] -> [B, T, h, w, C]: what `passes.tokens` took apart."""
-    patch = transformer.config.patch_size[1]
-    frames, height, width = bucket.latents
-    x = x.view(len(x), frames, height // patch, width // patch, -1, patch, patch)
-    return x.permute(0, 1, 2, 5, 3, 6, 4).flatten(4, 5).flatten(2, 3)
-
-
 def load(folder: Path):
     encoder = UMT5EncoderModel.from_pretrained(folder / "text_encoder").float().eval()
     transformer = WanTransformer3DModel.from_pretrained(folder / "transformer").float().eval()
@@ -102,9 +93,8 @@ def load(folder: Path):
 
 
 def loss_of(vae, latents: torch.Tensor, pixels: torch.Tensor, counts: list[slice]) -> torch.Tensor:
-    off = (whole.decode(vae, latents + NOISE * torch.randn_like(latents)) - pixels)[:, :, counts[0], counts[1]]
-    edges = off.diff(dim=2).abs().mean() + off.diff(dim=3).abs().mean()
-    return off.abs().mean() + 0.5 * edges + 2.0 * off.square().mean()
+    off = whole.decode(vae, latents + whole.NOISE * torch.randn_like(latents)) - pixels
+    return whole.pixel_loss(off[:, :, counts[0], counts[1]])
 
 
 def main() -> None:
@@ -133,26 +123,16 @@ def main() -> None:
 
     vae.requires_grad_(False)
     parameters = [*vae.post_quant_conv.parameters(), *vae.decoder.parameters()]
-    apart = {id(p) for net in (vae.decoder.conv_in, vae.decoder.conv_out) for p in net.parameters()}
-    inner = [p for p in parameters if p.ndim >= 4 and p.numel() > len(p) and id(p) not in apart]
-    taken = {id(p) for p in inner}
     for parameter in parameters:
         parameter.requires_grad_(True)
-    adam = torch.optim.AdamW([p for p in parameters if id(p) not in taken], lr=args.lr, betas=(0.9, 0.99), weight_decay=0.0)
-    optimizers = ((adam, args.lr), (muon.Muon(inner, args.lr_muon, 0.0), args.lr_muon))
+    highest = args.lr, args.lr_muon
+    optimizers = training.optimizers_of(parameters, whole.inner(vae, parameters), highest, 0.0, recorded=False)
     budget, steps, told, losses = training.Budget(args.minutes), 0, time.monotonic(), []
     while budget.share() < 1:
-        for optimizer, top in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = training.learning_rate(top, budget.share())
-        for _ in range(WINDOWS):
-            loss = loss_of(vae, *clips.window(rng)) / WINDOWS
-            loss.backward()
-            losses.append(WINDOWS * loss.item())
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        for optimizer, _ in optimizers:
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        training.set_rates(optimizers, highest, training.learning_rate(1.0, budget.share()))
+        loss = torch.stack([loss_of(vae, *clips.window(rng)) for _ in range(WINDOWS)]).mean()
+        training.step(optimizers, parameters, loss)
+        losses.append(loss.item())
         steps += 1
         if time.monotonic() - told > 30:
             told = time.monotonic()

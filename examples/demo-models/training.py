@@ -12,6 +12,8 @@ from pathlib import Path
 
 import torch
 
+import muon
+
 WARM_UP = 3  # Steps before one is recorded: libraries choose their kernels and take their memory.
 
 
@@ -71,6 +73,36 @@ class Ranks:
         if self.count > 1:
             torch.distributed.broadcast(kept, 0)
         return kept.item()
+
+
+def optimizers_of(parameters, inner, highest: tuple[float, float], weight_decay: float, recorded: bool) -> tuple:
+    """AdamW, and Muon for the `inner` ones of the parameters."""
+    device, taken = parameters[0].device, {id(p) for p in inner}
+    others = [p for p in parameters if id(p) not in taken]
+    groups = [{"params": [p for p in others if p.ndim > 1], "weight_decay": weight_decay},
+              {"params": [p for p in others if p.ndim <= 1], "weight_decay": 0.0}]
+    # A recorded step reads the learning rate from the device.
+    rates = [torch.tensor(rate, device=device) if recorded else rate for rate in highest]
+    adam = torch.optim.AdamW(groups, lr=rates[0], betas=(0.9, 0.99), fused=device.type == "cuda",
+                             capturable=recorded)
+    return adam, muon.Muon(inner, rates[1], weight_decay)
+
+
+def set_rates(optimizers, highest: tuple[float, float], factor: float) -> None:
+    for optimizer, top in zip(optimizers, highest):
+        for group in optimizer.param_groups:
+            if isinstance(group["lr"], torch.Tensor):
+                group["lr"].fill_(top * factor)
+            else:
+                group["lr"] = top * factor
+
+
+def step(optimizers, parameters, loss: torch.Tensor) -> None:
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(parameters, 1.0, foreach=True)
+    for optimizer in optimizers:
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
 
 
 class Recorded:
