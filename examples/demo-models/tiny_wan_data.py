@@ -72,12 +72,14 @@ SMOKE_VAE_BUCKETS = [Bucket(64, 64, 5, 24, 4, 0.7), Bucket(64, 96, 1, 24, 8, 0.3
 SMOKE_BUCKETS = [Bucket(64, 64, 5, 48, 16, 0.6), Bucket(64, 96, 5, 24, 8, 0.2), Bucket(64, 64, 1, 48, 32, 0.2)]
 
 
-def draw(bucket: Bucket, count: int, rng: random.Random, device) -> tuple[list[world.Scene], torch.Tensor]:
+def draw(
+    bucket: Bucket, count: int, rng: random.Random, device, hard: bool = False
+) -> tuple[list[world.Scene], torch.Tensor]:
     """Scenes, and their clips [B, F, H, W, 3] in [-1, 1] with the 256 levels of a picture file."""
     if bucket.close_up:
         scenes = [world.draw_close_up(rng, bucket.frames > 1) for _ in range(count)]
     else:
-        scenes = [text.draw_scene(rng, bucket.frames) for _ in range(count)]
+        scenes = [text.draw_scene(rng, bucket.frames, hard) for _ in range(count)]
     video = world.render(world.tensors(scenes, device), bucket.frames, bucket.height, bucket.width)
     video = video.permute(0, 1, 3, 4, 2).contiguous()
     return scenes, video.add_(1).mul_(127.5).round_().div_(127.5).sub_(1)
@@ -112,8 +114,9 @@ class Cache:
             self.lengths.append(torch.empty(b.clips, many, dtype=torch.int16, device=device))
 
     @torch.no_grad()
-    def fill(self, vae, tokenizer, seed: int, seconds: float, log) -> None:
-        """Encodes clips of all buckets alike until there are enough or the time is over; every bucket gets some."""
+    def fill(self, vae, tokenizer, seed: int, seconds: float, log, hard: bool = False) -> None:
+        """Encodes clips of all buckets alike until there are enough or the time is over; every bucket gets some. `hard`
+        as draw_scene has it."""
         mean, std = (torch.tensor(v, device=self.device) for v in (vae.config.latents_mean, vae.config.latents_std))
         rng, begun, told = random.Random(f"{seed} cache"), time.monotonic(), 0.0
         while True:
@@ -124,7 +127,7 @@ class Cache:
                 break
             bucket, start = self.buckets[n], self.filled[n]
             count = min(at_once(bucket), bucket.clips - start)
-            scenes, video = draw(bucket, count, rng, self.device)
+            scenes, video = draw(bucket, count, rng, self.device, hard)
             with torch.autocast(video.device.type, torch.bfloat16, enabled=video.is_cuda):
                 latents = whole.encode(vae, video)[0].float()
             latents = ((latents - mean) / std).permute(0, 4, 1, 2, 3)

@@ -31,9 +31,21 @@ NEGATIVE = (
 ).replace("，", ",")
 
 
-def draw_scene(rng: random.Random, frames: int) -> world.Scene:
-    """A scene for a clip; some clips hold still, so that two things appear in them too."""
-    return world.draw_scene(rng, video=frames > 1 and rng.random() < 0.87)
+def draw_scene(rng: random.Random, frames: int, hard: bool = False) -> world.Scene:
+    """A scene for a clip; some clips hold still, so that two things appear in them too. With `hard` more of those that
+    a transformer learns last."""
+    while True:
+        scene = world.draw_scene(rng, video=frames > 1 and rng.random() < 0.87)
+        if not hard or rng.random() < kept(scene):
+            return scene
+
+
+def kept(scene: world.Scene) -> float:
+    """Share of scenes like this one that a hard draw keeps: small things are hard, then corners, holes and turns."""
+    thing = scene.things[0]
+    if thing.radius < world.SIZES["small"][1] and scene.motion != "growing":
+        return 1.0
+    return 0.3 if thing.shape in ("circle", "square", "heart") and scene.motion != "turning" else 0.6
 
 
 def loosen(text: str, rng: random.Random) -> str:

@@ -6,7 +6,8 @@ Made with torch 2.11.0, diffusers 0.42.1, transformers 5.17.0, tokenizers 0.23. 
 of latents, then the text encoder and the transformer together by flow matching; DIR/tiny-wan is a folder as diffusers
 has it, in fp16. Minutes are of training, whatever the number of starts: every minute the state goes to
 --work, from where the next start goes on. --session-minutes ends a start early, with a state and a folder saved.
-`torchrun --nproc-per-node N` trains the transformer in N processes, a GPU each, that share their weights' mean.
+--refine goes on from a tiny-wan that is there: its VAE stays, scenes that are hard come more often, all predictions are
+with guidance, and there is less noise. `torchrun --nproc-per-node N` trains the transformer in N processes, a GPU each, that share their weights' mean.
 """
 
 import argparse
@@ -46,6 +47,7 @@ TRANSFORMER = {
 }
 TEXT_ENCODER = {"d_model": 64, "d_kv": 16, "num_heads": 4, "num_layers": 2, "d_ff": 128}
 SHIFT = 4.0  # Of the noise levels trained; a run's own may be 3 to 5.
+FINE_SHIFT = 2.5  # Of those that --refine trains: shapes get their outlines where there is less noise.
 EMPTY, NEGATIVE = 0.10, 0.05  # Shares of captions replaced, for guidance.
 GUIDED = 2.5  # The guidance at which --guided wants the velocity to be right: a run at 5 is then as one at 2 was before.
 KL = 1.5e-4
@@ -272,7 +274,8 @@ def train_transformer(args, ranks, encoder, transformer, cache, tokenizer, devic
     # Of a bucket that the cache had no time for, nothing is taken.
     chances = [b.weight if filled else 0.0 for b, filled in zip(cache.buckets, cache.filled)]
     replaced = [(row[None].to(device), length.to(device)) for row, length in zip(*tokenizer(["", text.NEGATIVE]))]
-    steps = [transformer_steps(encoder, transformer, cache, optimizers, parameters, recorded=args.graphs, guided=guided)
+    shift = FINE_SHIFT if args.refine else SHIFT
+    steps = [transformer_steps(encoder, transformer, cache, optimizers, parameters, args.graphs, guided, shift)
              for guided in (False, True)]
     before, course = state["steps"], Course("transformer", args.minutes, state["spent"])
     share = ranks.first(course.share())
@@ -299,7 +302,9 @@ def train_transformer(args, ranks, encoder, transformer, cache, tokenizer, devic
     encoder.eval(), transformer.eval()
 
 
-def transformer_steps(encoder, transformer, cache, optimizers, parameters, recorded: bool, guided: bool) -> list:
+def transformer_steps(
+    encoder, transformer, cache, optimizers, parameters, recorded: bool, guided: bool, shift: float
+) -> list:
     """A step for each bucket, as a function of a batch; recorded where it first comes up."""
     pairs = umt5.buckets(encoder, text.LENGTH, cache.device)
 
@@ -307,7 +312,7 @@ def transformer_steps(encoder, transformer, cache, optimizers, parameters, recor
         rope = passes.rotary(transformer, *bucket.latents, cache.device)
 
         def one(latents, ids, lengths) -> torch.Tensor:
-            loss = flow_loss(encoder, transformer, latents, ids, lengths, rope, pairs, guided)
+            loss = flow_loss(encoder, transformer, latents, ids, lengths, rope, pairs, guided, shift)
             training.step(optimizers, parameters, loss)
             return loss
 
@@ -341,13 +346,13 @@ def twice(x: torch.Tensor) -> torch.Tensor:
     return torch.cat([half, half])
 
 
-def flow_loss(encoder, transformer, latents, ids, lengths, rope, pairs, guided: bool) -> torch.Tensor:
+def flow_loss(encoder, transformer, latents, ids, lengths, rope, pairs, guided: bool, shift: float) -> torch.Tensor:
     """Of the velocity; with `guided`, of what guidance makes of the batch's two halves, and of the half without."""
     many, device = len(latents), latents.device
     normal, even = torch.randn(many, device=device), torch.rand(many, device=device)
     middle = torch.rand(many, device=device) < 0.7
     sigma = torch.where(middle, torch.sigmoid(1.2 * normal), even)
-    sigma = SHIFT * sigma / (1 + (SHIFT - 1) * sigma)
+    sigma = shift * sigma / (1 + (shift - 1) * sigma)
     noise = torch.randn_like(latents)
     if guided:
         sigma, noise = twice(sigma), twice(noise)
@@ -386,7 +391,7 @@ def arguments():
     parser.add_argument("--compile", nargs="?", const="inductor", metavar="BACKEND", help="torch.compile parts")
     parser.add_argument("--graphs", action="store_true", help="record steps as CUDA graphs")
     parser.add_argument("--buckets", help="names of the sizes to train with, as 256x256x17, with commas between")
-    parser.add_argument("--start-from", type=Path, help="a tiny-wan whose weights to begin with")
+    parser.add_argument("--refine", type=Path, metavar="MODEL", help="a tiny-wan to go on from")
     parser.add_argument("--smoke", action="store_true", help="tiny clips and few, to try the script")
     return parser.parse_args()
 
@@ -394,6 +399,8 @@ def arguments():
 def main() -> None:
     args, ranks = arguments(), training.Ranks()
     device = torch.device(args.device)
+    if args.refine:
+        args.vae, args.minutes_vae, args.guided = args.refine / "vae", 0, 1.0
     if ranks.count > 1 and args.minutes_vae + args.minutes_decoder > 0:
         raise SystemExit("several processes train the transformer alone: --minutes-vae 0 --vae FOLDER")
     if ranks.rank > 0:
@@ -402,16 +409,15 @@ def main() -> None:
     folder = args.out / "tiny-wan"
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     torch.manual_seed(args.seed)
-    pieces = text.pieces(args.seed, 500 if args.smoke else 5000)
+    pieces = text.pieces(args.seed, 500 if args.smoke and not args.refine else 5000)
     saving.write_tokenizer(folder, pieces)
     log("tokenizer: " + text.check_tokenizer(folder / "tokenizer", args.seed))
     tokenizer = text.Tokenizer(folder / "tokenizer")
     encoder, transformer, vae = models(args, folder)
-    if args.start_from:
-        encoder.load_state_dict(UMT5EncoderModel.from_pretrained(args.start_from / "text_encoder").float().state_dict())
-        begun = WanTransformer3DModel.from_pretrained(args.start_from / "transformer")
+    if args.refine:
+        encoder.load_state_dict(UMT5EncoderModel.from_pretrained(args.refine / "text_encoder").float().state_dict())
+        begun = WanTransformer3DModel.from_pretrained(args.refine / "transformer")
         transformer.load_state_dict(begun.float().state_dict())
-        vae.load_state_dict(AutoencoderKLWan.from_pretrained(args.start_from / "vae").float().state_dict())
     # What cannot be saved shows before training, not after.
     log("a rehearsal of saving: " + saving.save(args.work / "rehearsal", pieces, encoder, transformer, vae))
     if args.compile:
@@ -432,7 +438,8 @@ def main() -> None:
         cache.load(stored)
         log("cache read")
     else:
-        cache.fill(vae, tokenizer, args.seed + 1_000_003 * ranks.rank, 60 * args.minutes_cache, log)
+        seed, hard = args.seed + 1_000_003 * ranks.rank, args.refine is not None
+        cache.fill(vae, tokenizer, seed, 60 * args.minutes_cache, log, hard)
         cache.save(stored)
         log("cache saved")
     train_transformer(args, ranks, encoder, transformer, cache, tokenizer, device)

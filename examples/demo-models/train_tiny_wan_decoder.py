@@ -1,6 +1,6 @@
 """Trains the decoder of `tiny-wan` further, on latents as its transformer leaves them.
 
-    python train_tiny_wan_decoder.py --model OUT/tiny-wan --out DIR --clips 450 --minutes 26
+    python train_tiny_wan_decoder.py --model OUT/tiny-wan --out DIR --clips 450 --minutes 26 --device cpu
 
 Made with torch 2.11.0, diffusers 0.42.1, transformers 5.17.0. The latents of a clip get noise, and the transformer takes
 it away as a run's last steps do: they then have a run's errors, and the clip that they stand for is known. The decoder
@@ -27,8 +27,8 @@ import training
 STEPS, GUIDANCE = 20, 5.0  # Of the runs whose last steps are taken.
 LAST = (2, 3, 4, 6)  # How many of them; noise levels of 0.36 to 0.68 where they begin.
 SIDE, MARGIN = 12, 2  # Latents of a window's side, and those at its edges whose pixels do not count.
+FRAMES = (1, 3, 5)  # Of the latents in a window, from the first.
 PLAIN = 0.3  # Share of the windows whose latents are the encoder's, without errors.
-WINDOWS = 2  # Of a step.
 
 
 class Clips:
@@ -38,63 +38,75 @@ class Clips:
         self.pixels, self.plain, self.drawn = [], [], []
 
     @torch.no_grad()
-    def draw(self, vae, models, bucket: data.Bucket, rng: random.Random) -> None:
+    def draw(self, vae, models, bucket: data.Bucket, rng: random.Random, device) -> None:
         encoder, transformer, tokenizer = models
-        mean, std = torch.tensor(vae.config.latents_mean), torch.tensor(vae.config.latents_std)
-        scenes, video = data.draw(bucket, bucket.batch, rng, "cpu")
+        mean, std = (torch.tensor(v, device=device) for v in (vae.config.latents_mean, vae.config.latents_std))
+        scenes, video = data.draw(bucket, bucket.batch, rng, device)
         plain = whole.encode(vae, video)[0]
         patch = transformer.config.patch_size[1]
         latents = passes.tokens(((plain - mean) / std).permute(0, 4, 1, 2, 3), patch)
         captions = [rng.choice(text.captions(scene, rng)) for scene in scenes]
         negative = rng.choice(["", text.NEGATIVE])
         drawn = last_steps(encoder, transformer, tokenizer, latents, captions, negative, bucket, rng.choice(LAST))
-        self.pixels.append(video.add(1).mul(127.5).round().to(torch.uint8))
-        self.plain.append(plain.half())
-        self.drawn.append((passes.untokens(drawn, patch, bucket.latents) * std + mean).half())
+        self.pixels.append(video.add(1).mul(127.5).round().to(torch.uint8).cpu())
+        self.plain.append(plain.half().cpu())
+        self.drawn.append((passes.untokens(drawn, patch, bucket.latents) * std + mean).half().cpu())
 
-    def window(self, rng: random.Random) -> tuple[torch.Tensor, torch.Tensor, list[slice]]:
-        """Latents [1, T, SIDE, SIDE, Z] and pixels [1, F, 8 * SIDE, 8 * SIDE, 3] in [-1, 1], and which pixels count."""
+    def window(self, frames: int, rng: random.Random) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Latents [frames, SIDE, SIDE, Z], pixels [F, 8 * SIDE, 8 * SIDE, 3] in bytes, and 1 at those that count, else 0
+        [1, 8 * SIDE, 8 * SIDE, 1]."""
         row = rng.randrange(len(self.pixels))
         clip = rng.randrange(len(self.pixels[row]))
         pixels, plain = self.pixels[row][clip], self.plain[row][clip]
         latents = plain if rng.random() < PLAIN else self.drawn[row][clip]
-        frames = min(rng.choice((1, 3, 5)), len(latents))
         sides = latents.shape[1:3]
         # Of three places the one where most is to be seen.
         places = [[rng.randrange(side - SIDE + 1) for side in sides] for _ in range(3)]
         cut = lambda x, y, x_0, f, by: x[:f, by * y : by * (y + SIDE), by * x_0 : by * (x_0 + SIDE)]
         of = lambda place: cut(pixels, *place, 4 * frames - 3, 8)
         y, x = max(places, key=lambda place: of(place)[::4, ::4, ::4].float().std().item())
-        counts = [slice(8 * MARGIN * (at > 0), 8 * (SIDE - MARGIN * (at < side - SIDE))) for at, side in zip((y, x), sides)]
-        return cut(latents, y, x, frames, 1).float()[None], of((y, x)).float()[None] / 127.5 - 1, counts
+        ends = [(8 * MARGIN * (at > 0), 8 * (SIDE - MARGIN * (at < side - SIDE))) for at, side in zip((y, x), sides)]
+        places = torch.arange(8 * SIDE)
+        rows, columns = ((places >= first) & (places < last) for first, last in ends)
+        return cut(latents, y, x, frames, 1), of((y, x)), (rows[:, None] & columns)[None, :, :, None]
+
+    def windows(self, count: int, rng: random.Random, device) -> list[torch.Tensor]:
+        """As many windows of one length as a batch."""
+        frames = rng.choice(FRAMES)
+        parts = zip(*[self.window(frames, rng) for _ in range(count)])
+        return [torch.stack(part).to(device).float() for part in parts]
 
 
 def last_steps(encoder, transformer, tokenizer, latents, captions, negative, bucket, many: int) -> torch.Tensor:
     """latents: [B, L, D], normalized -> the same behind noise and the `many` last steps of a run with guidance."""
     ids, lengths = tokenizer(captions + [negative] * len(captions))
-    embeds = umt5.forward(encoder, ids, lengths, umt5.buckets(encoder, text.LENGTH, "cpu"))
-    bias, rope = passes.padding_bias(lengths, text.LENGTH), passes.rotary(transformer, *bucket.latents, "cpu")
+    device = latents.device
+    ids, lengths = ids.to(device), lengths.to(device)
+    embeds = umt5.forward(encoder, ids, lengths, umt5.buckets(encoder, text.LENGTH, device))
+    bias, rope = passes.padding_bias(lengths, text.LENGTH), passes.rotary(transformer, *bucket.latents, device)
     scheduler = UniPCMultistepScheduler(**saving.SCHEDULER)
     scheduler.set_timesteps(STEPS)
     scheduler.set_begin_index(STEPS - many)
     sigma = scheduler.sigmas[STEPS - many]
     x = (1 - sigma) * latents + sigma * torch.randn_like(latents)
     for timestep in scheduler.timesteps[STEPS - many :]:
-        velocity = passes.forward(transformer, torch.cat([x, x]), timestep.expand(2 * len(x)), embeds, bias, rope)
+        velocity = passes.forward(transformer, torch.cat([x, x]), timestep.to(device).expand(2 * len(x)), embeds, bias, rope)
         told, untold = velocity.chunk(2)
         x = scheduler.step(untold + GUIDANCE * (told - untold), timestep, x, return_dict=False)[0]
     return x
 
 
-def load(folder: Path):
-    encoder = UMT5EncoderModel.from_pretrained(folder / "text_encoder").float().eval()
-    transformer = WanTransformer3DModel.from_pretrained(folder / "transformer").float().eval()
+def load(folder: Path, device):
+    encoder = UMT5EncoderModel.from_pretrained(folder / "text_encoder").float().eval().to(device)
+    transformer = WanTransformer3DModel.from_pretrained(folder / "transformer").float().eval().to(device)
     return encoder, transformer, text.Tokenizer(folder / "tokenizer")
 
 
-def loss_of(vae, latents: torch.Tensor, pixels: torch.Tensor, counts: list[slice]) -> torch.Tensor:
-    off = whole.decode(vae, latents + whole.NOISE * torch.randn_like(latents)) - pixels
-    return whole.pixel_loss(off[:, :, counts[0], counts[1]])
+def loss_of(vae, latents: torch.Tensor, pixels: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+    """Of what `Clips.windows` gives."""
+    with torch.autocast(latents.device.type, torch.bfloat16, enabled=latents.is_cuda):
+        out = whole.decode(vae, latents + whole.NOISE * torch.randn_like(latents))
+    return whole.pixel_loss((out.float() - (pixels / 127.5 - 1)) * counts)
 
 
 def main() -> None:
@@ -105,19 +117,25 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=26)
     parser.add_argument("--lr", type=float, default=1e-4)
     parser.add_argument("--lr-muon", type=float, default=3e-4)
+    parser.add_argument("--windows", type=int, default=2, help="of a step")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cuda")
     args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    cuda = args.device.startswith("cuda")
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     torch.manual_seed(args.seed)
     rng, begun = random.Random(f"{args.seed} decoder"), time.monotonic()
-    vae = AutoencoderKLWan.from_pretrained(args.model[0] / "vae").float()
-    models, clips = [load(folder) for folder in args.model], Clips()
-    kinds = [data.Bucket(256, 256, 17, 0, 8, 0.9), data.Bucket(480, 832, 17, 0, 1, 0.1)]
+    vae = AutoencoderKLWan.from_pretrained(args.model[0] / "vae").float().to(args.device)
+    models, clips = [load(folder, args.device) for folder in args.model], Clips()
+    more = 4 if cuda else 1
+    kinds = [data.Bucket(256, 256, 17, 0, 8 * more, 0.9), data.Bucket(480, 832, 17, 0, more, 0.1)]
     stored = args.out / "clips.pt"
     if stored.exists():
         clips.pixels, clips.plain, clips.drawn = torch.load(stored)
     while sum(map(len, clips.pixels)) < args.clips:
         (kind,) = rng.choices(kinds, [kind.weight for kind in kinds])
-        clips.draw(vae, rng.choice(models), kind, rng)
+        clips.draw(vae, rng.choice(models), kind, rng, args.device)
     training.keep(stored, (clips.pixels, clips.plain, clips.drawn))
     print(f"{sum(map(len, clips.pixels))} clips in {time.monotonic() - begun:.0f} s", flush=True)
 
@@ -126,13 +144,20 @@ def main() -> None:
     for parameter in parameters:
         parameter.requires_grad_(True)
     highest = args.lr, args.lr_muon
-    optimizers = training.optimizers_of(parameters, whole.inner(vae, parameters), highest, 0.0, recorded=False)
+    optimizers = training.optimizers_of(parameters, whole.inner(vae, parameters), highest, 0.0, recorded=cuda)
+
+    def one(*windows: torch.Tensor) -> torch.Tensor:
+        loss = loss_of(vae, *windows)
+        training.step(optimizers, parameters, loss)
+        return loss
+
+    # Of every length a recording of its own.
+    recorded = {frames: training.Recorded(one) if cuda else one for frames in FRAMES}
     budget, steps, told, losses = training.Budget(args.minutes), 0, time.monotonic(), []
     while budget.share() < 1:
         training.set_rates(optimizers, highest, training.learning_rate(1.0, budget.share()))
-        loss = torch.stack([loss_of(vae, *clips.window(rng)) for _ in range(WINDOWS)]).mean()
-        training.step(optimizers, parameters, loss)
-        losses.append(loss.item())
+        windows = clips.windows(args.windows, rng, args.device)
+        losses.append(recorded[windows[0].shape[1]](*windows).item())
         steps += 1
         if time.monotonic() - told > 30:
             told = time.monotonic()
@@ -140,7 +165,7 @@ def main() -> None:
             losses.clear()
             training.keep(args.out / "vae.pt", vae.state_dict())
     vae.eval().requires_grad_(False)
-    print("VAE on new clips: " + saving.vae_quality(vae, data.VAE_BUCKETS[:4], args.seed, "cpu"))
+    print("VAE on new clips: " + saving.vae_quality(vae, data.VAE_BUCKETS[:4], args.seed, args.device))
     vae.half().save_pretrained(args.out / "vae")
 
 
