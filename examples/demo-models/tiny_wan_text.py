@@ -4,6 +4,7 @@ A module, not a command; tokenizers 0.23, transformers 5.17.0. The layout is tha
 scripts/goldens/wan_common.py writes it for the tests; the pieces are the words of the captions and single characters.
 """
 
+import json
 import math
 import random
 import re
@@ -80,6 +81,13 @@ def pieces(seed: int, scenes: int) -> list[tuple[str, float]]:
         scored.setdefault(character, RARE)
     rounded = [(piece, round(score, 6)) for piece, score in scored.items()]
     return sorted(rounded, key=lambda item: (-item[1], item[0]))
+
+
+def pieces_of(folder: Path) -> list[tuple[str, float]]:
+    """The pieces that a tokenizer was written with: those between the pieces of bytes and the extra ids."""
+    vocabulary = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
+    first = len(wan_common.SPECIALS + wan_common.USER_DEFINED) + 256
+    return [(piece, score) for piece, score in vocabulary[first : -wan_common.EXTRA_IDS]]
 
 
 class Tokenizer:

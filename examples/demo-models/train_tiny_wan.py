@@ -6,8 +6,8 @@ Made with torch 2.11.0, diffusers 0.42.1, transformers 5.17.0, tokenizers 0.23. 
 of latents, then the text encoder and the transformer together by flow matching; DIR/tiny-wan is a folder as diffusers
 has it, in fp16. Minutes are of training, whatever the number of starts: every minute the state goes to
 --work, from where the next start goes on. --session-minutes ends a start early, with a state and a folder saved.
---refine goes on from a tiny-wan that is there: its VAE stays, scenes that are hard come more often, all predictions are
-with guidance, and there is less noise. `torchrun --nproc-per-node N` trains the transformer in N processes, a GPU each, that share their weights' mean.
+--refine goes on from a tiny-wan that is there: scenes that are hard come more often, all predictions are with guidance,
+and there is less noise; its VAE stays, or is trained further by --minutes-vae. `torchrun --nproc-per-node N` trains the transformer in N processes, a GPU each, that share their weights' mean.
 """
 
 import argparse
@@ -83,7 +83,10 @@ class Course(training.Budget):
         self.steps += 1
         passed = time.monotonic() - self.told
         if passed > 10:
-            means = ", ".join(f"{name} {(total / n).item():.4f}" for name, (total, n) in sorted(self.losses.items()))
+            values = {name: (total / n).item() for name, (total, n) in sorted(self.losses.items())}
+            if not all(map(math.isfinite, values.values())):
+                raise SystemExit(f"{self.name}: a loss is no number after {self.steps} steps; a lower rate may help")
+            means = ", ".join(f"{name} {value:.4f}" for name, value in values.items())
             passed = time.monotonic() - self.told  # Reading the losses waited for the device.
             steps = sum(n for _, n in self.losses.values())
             log(f"{self.name} {self.spent():.0f}/{self.seconds:.0f} s, {steps / passed:.1f} steps/s: {means}")
@@ -374,7 +377,7 @@ def arguments():
     parser.add_argument("--out", type=Path, required=True, help="tiny-wan is made in here")
     parser.add_argument("--work", type=Path, required=True, help="states and the cache, kept between starts")
     parser.add_argument("--vae", type=Path, help="a trained AutoencoderKLWan to begin with; without minutes it stays so")
-    parser.add_argument("--minutes-vae", type=float, default=8)
+    parser.add_argument("--minutes-vae", type=float, help="[default: 8; with --refine 0]")
     parser.add_argument("--few", action="store_true", help="few windows in each of the VAE's steps, as a processor manages")
     parser.add_argument("--minutes-decoder", type=float, default=0, help="behind those of the VAE, its decoder alone")
     parser.add_argument("--minutes-cache", type=float, default=2)
@@ -400,7 +403,9 @@ def main() -> None:
     args, ranks = arguments(), training.Ranks()
     device = torch.device(args.device)
     if args.refine:
-        args.vae, args.minutes_vae, args.guided = args.refine / "vae", 0, 1.0
+        args.vae, args.guided = args.vae or args.refine / "vae", 1.0
+    if args.minutes_vae is None:
+        args.minutes_vae = 0 if args.refine else 8
     if ranks.count > 1 and args.minutes_vae + args.minutes_decoder > 0:
         raise SystemExit("several processes train the transformer alone: --minutes-vae 0 --vae FOLDER")
     if ranks.rank > 0:
@@ -409,7 +414,10 @@ def main() -> None:
     folder = args.out / "tiny-wan"
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     torch.manual_seed(args.seed)
-    pieces = text.pieces(args.seed, 500 if args.smoke and not args.refine else 5000)
+    if args.refine:  # Its text encoder knows its tokens by their numbers.
+        pieces = text.pieces_of(args.refine / "tokenizer")
+    else:
+        pieces = text.pieces(args.seed, 500 if args.smoke else 5000)
     saving.write_tokenizer(folder, pieces)
     log("tokenizer: " + text.check_tokenizer(folder / "tokenizer", args.seed))
     tokenizer = text.Tokenizer(folder / "tokenizer")
