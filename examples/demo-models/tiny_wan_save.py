@@ -10,8 +10,8 @@ import shutil
 from pathlib import Path
 
 import torch
-from diffusers import UniPCMultistepScheduler, WanPipeline
-from transformers import AutoTokenizer
+from diffusers import UniPCMultistepScheduler, WanPipeline, WanTransformer3DModel
+from transformers import AutoTokenizer, UMT5EncoderModel
 
 import tiny_wan_data as data
 import tiny_wan_text as text
@@ -58,6 +58,12 @@ def save(folder: Path, pieces, encoder, transformer, vae) -> str:
         wan_common.write_json(path, config)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return f"{size / 2**20:.2f} MiB, the largest weight {largest:.2f}"
+
+
+def load(folder: Path) -> tuple[UMT5EncoderModel, WanTransformer3DModel]:
+    """Text encoder and transformer of a saved `tiny-wan`, in fp32 on the CPU."""
+    encoder = UMT5EncoderModel.from_pretrained(folder / "text_encoder")
+    return encoder.float(), WanTransformer3DModel.from_pretrained(folder / "transformer").float()
 
 
 @torch.no_grad()

@@ -7,7 +7,8 @@ of latents, then the text encoder and the transformer together by flow matching;
 has it, in fp16. Minutes are of training, whatever the number of starts: every minute the state goes to
 --work, from where the next start goes on. --session-minutes ends a start early, with a state and a folder saved.
 --refine goes on from a tiny-wan that is there: scenes that are hard come more often, all predictions are with guidance,
-and there is less noise; its VAE stays, or is trained further by --minutes-vae. `torchrun --nproc-per-node N` trains the transformer in N processes, a GPU each, that share their weights' mean.
+and there is less noise; its VAE stays, or is trained further by --minutes-vae.
+`torchrun --nproc-per-node N` trains the transformer in N processes, a GPU each, that share their weights' mean.
 """
 
 import argparse
@@ -423,9 +424,8 @@ def main() -> None:
     tokenizer = text.Tokenizer(folder / "tokenizer")
     encoder, transformer, vae = models(args, folder)
     if args.refine:
-        encoder.load_state_dict(UMT5EncoderModel.from_pretrained(args.refine / "text_encoder").float().state_dict())
-        begun = WanTransformer3DModel.from_pretrained(args.refine / "transformer")
-        transformer.load_state_dict(begun.float().state_dict())
+        for model, begun in zip((encoder, transformer), saving.load(args.refine)):
+            model.load_state_dict(begun.state_dict())
     # What cannot be saved shows before training, not after.
     log("a rehearsal of saving: " + saving.save(args.work / "rehearsal", pieces, encoder, transformer, vae))
     if args.compile:

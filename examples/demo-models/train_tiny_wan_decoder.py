@@ -13,8 +13,7 @@ import time
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanTransformer3DModel
-from transformers import UMT5EncoderModel
+from diffusers import AutoencoderKLWan, UniPCMultistepScheduler
 
 import tiny_wan_data as data
 import tiny_wan_save as saving
@@ -66,8 +65,8 @@ class Clips:
         of = lambda place: cut(pixels, *place, 4 * frames - 3, 8)
         y, x = max(places, key=lambda place: of(place)[::4, ::4, ::4].float().std().item())
         ends = [(8 * MARGIN * (at > 0), 8 * (SIDE - MARGIN * (at < side - SIDE))) for at, side in zip((y, x), sides)]
-        places = torch.arange(8 * SIDE)
-        rows, columns = ((places >= first) & (places < last) for first, last in ends)
+        along = torch.arange(8 * SIDE)
+        rows, columns = ((along >= first) & (along < last) for first, last in ends)
         return cut(latents, y, x, frames, 1), of((y, x)), (rows[:, None] & columns)[None, :, :, None]
 
     def windows(self, count: int, rng: random.Random, device) -> list[torch.Tensor]:
@@ -97,8 +96,7 @@ def last_steps(encoder, transformer, tokenizer, latents, captions, negative, buc
 
 
 def load(folder: Path, device):
-    encoder = UMT5EncoderModel.from_pretrained(folder / "text_encoder").float().eval().to(device)
-    transformer = WanTransformer3DModel.from_pretrained(folder / "transformer").float().eval().to(device)
+    encoder, transformer = (model.eval().to(device) for model in saving.load(folder))
     return encoder, transformer, text.Tokenizer(folder / "tokenizer")
 
 
