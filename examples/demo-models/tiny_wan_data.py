@@ -56,24 +56,24 @@ FEW_VAE_BUCKETS = [
     Bucket(128, 128, 9, 300, 1, 0.06),
     Bucket(256, 256, 1, 800, 1, 0.04),
 ]
-# About 20,000 tokens a step: small steps, and many of them. Batches have two halves.
+# About 20,000 tokens of 4x2 latents a step: small steps, and many of them. Batches have two halves.
 BUCKETS = [
-    Bucket(256, 256, 17, 30000, 64, 0.62),
-    Bucket(480, 832, 17, 1500, 10, 0.09),
-    Bucket(832, 480, 17, 1500, 10, 0.09),
-    Bucket(256, 256, 1, 20000, 160, 0.06),
-    Bucket(480, 832, 1, 3000, 50, 0.02),
-    Bucket(832, 480, 1, 3000, 50, 0.02),
-    Bucket(256, 256, 81, 2000, 16, 0.06),
-    Bucket(480, 832, 81, 150, 4, 0.02),
-    Bucket(832, 480, 81, 150, 4, 0.02),
+    Bucket(256, 256, 17, 40000, 32, 0.62),
+    Bucket(480, 832, 17, 1500, 6, 0.09),
+    Bucket(832, 480, 17, 1500, 6, 0.09),
+    Bucket(256, 256, 1, 20000, 80, 0.06),
+    Bucket(480, 832, 1, 3000, 26, 0.02),
+    Bucket(832, 480, 1, 3000, 26, 0.02),
+    Bucket(256, 256, 81, 2000, 8, 0.06),
+    Bucket(480, 832, 81, 150, 2, 0.02),
+    Bucket(832, 480, 81, 150, 2, 0.02),
 ]
 SMOKE_VAE_BUCKETS = [Bucket(64, 64, 5, 24, 4, 0.7), Bucket(64, 96, 1, 24, 8, 0.3)]
 SMOKE_BUCKETS = [Bucket(64, 64, 5, 48, 16, 0.6), Bucket(64, 96, 5, 24, 8, 0.2), Bucket(64, 64, 1, 48, 32, 0.2)]
 
 
 def draw(
-    bucket: Bucket, count: int, rng: random.Random, device, hard: bool = False
+    bucket: Bucket, count: int, rng: random.Random, device, hard: float = 0.0
 ) -> tuple[list[world.Scene], torch.Tensor]:
     """Scenes, and their clips [B, F, H, W, 3] in [-1, 1] with the 256 levels of a picture file."""
     if bucket.close_up:
@@ -99,22 +99,23 @@ def pixels(bucket: Bucket, seed: int, device) -> torch.Tensor:
 
 
 class Cache:
-    """Latents as tokens [N, L, C * p * p] in half precision, normalized, and captions of every clip."""
+    """Latents as tokens [N, L, C * p * q] in half precision, normalized, and captions of every clip."""
 
-    def __init__(self, buckets: list[Bucket], z: int, patch: int, device):
+    def __init__(self, buckets: list[Bucket], z: int, patch: tuple[int, int], device):
         self.buckets, self.device, self.patch = buckets, device, patch
         self.filled = [0] * len(buckets)
         self.latents, self.ids, self.lengths = [], [], []
         for b in buckets:
             frames, height, width = b.latents
-            length, width = frames * height * width // patch**2, z * patch**2
-            self.latents.append(torch.empty(b.clips, length, width, dtype=torch.float16, device=device))
+            numbers = patch[0] * patch[1]
+            size = b.clips, frames * height * width // numbers, z * numbers
+            self.latents.append(torch.empty(size, dtype=torch.float16, device=device))
             many = text.PLAIN + text.RICH
             self.ids.append(torch.empty(b.clips, many, text.LENGTH, dtype=torch.int16, device=device))
             self.lengths.append(torch.empty(b.clips, many, dtype=torch.int16, device=device))
 
     @torch.no_grad()
-    def fill(self, vae, tokenizer, seed: int, seconds: float, log, hard: bool = False) -> None:
+    def fill(self, vae, tokenizer, seed: int, seconds: float, log, hard: float = 0.0) -> None:
         """Encodes clips of all buckets alike until there are enough or the time is over; every bucket gets some. `hard`
         as draw_scene has it."""
         mean, std = (torch.tensor(v, device=self.device) for v in (vae.config.latents_mean, vae.config.latents_std))

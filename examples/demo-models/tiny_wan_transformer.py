@@ -1,7 +1,7 @@
 """A pass of `WanTransformer3DModel` with little work for padding, and weights to begin from.
 
-A module, not a command; torch 2.11.0, diffusers 0.42.1. Latents are tokens here, [B, L, C * 4 * 4]. The pipeline gives
-the transformer 512 positions of text, all but the prompt's zero: they have one key and one value, so that the share
+A module, not a command; torch 2.11.0, diffusers 0.42.1. Latents are tokens here, [B, L, C * p * q], of
+patches of p rows and q columns. The pipeline gives the transformer 512 positions of text, all but the prompt's zero: they have one key and one value, so that the share
 they get is that of one position whose logit is raised by the logarithm of how many there are. `check` compares.
 """
 
@@ -13,16 +13,16 @@ import torch.nn.functional as F
 POSITIONS = 512
 
 
-def tokens(latents: torch.Tensor, patch: int) -> torch.Tensor:
-    """latents: [B, C, F, H, W] -> [B, F * H/p * W/p, C * p * p]."""
-    x = latents.unflatten(4, (-1, patch)).unflatten(3, (-1, patch))  # [B, C, F, h, p, w, p]
+def tokens(latents: torch.Tensor, patch: tuple[int, int]) -> torch.Tensor:
+    """latents: [B, C, F, H, W], patch: p, q -> [B, F * H/p * W/q, C * p * q]."""
+    x = latents.unflatten(4, (-1, patch[1])).unflatten(3, (-1, patch[0]))  # [B, C, F, h, p, w, q]
     return x.permute(0, 2, 3, 5, 1, 4, 6).flatten(4).flatten(1, 3)
 
 
-def untokens(x: torch.Tensor, patch: int, sizes: tuple[int, int, int]) -> torch.Tensor:
-    """x: [B, F * H/p * W/p, C * p * p] of latents of `sizes` F, H, W -> [B, F, H, W, C]: what `tokens` took apart."""
+def untokens(x: torch.Tensor, patch: tuple[int, int], sizes: tuple[int, int, int]) -> torch.Tensor:
+    """x: [B, F * H/p * W/q, C * p * q] of latents of `sizes` F, H, W -> [B, F, H, W, C]: what `tokens` took apart."""
     frames, height, width = sizes
-    x = x.view(len(x), frames, height // patch, width // patch, -1, patch, patch)
+    x = x.view(len(x), frames, height // patch[0], width // patch[1], -1, *patch)
     return x.permute(0, 1, 2, 5, 3, 6, 4).flatten(4, 5).flatten(2, 3)
 
 
@@ -42,7 +42,7 @@ def rotary(model, frames: int, height: int, width: int, device) -> tuple[torch.T
 
 
 def forward(model, x, timestep, text, bias, rope) -> torch.Tensor:
-    """x: [B, L, C * p * p], timestep: [B], text: [B, places, D_text] -> velocity [B, L, C * p * p]."""
+    """x: [B, L, C * p * q], timestep: [B], text: [B, places, D_text] -> velocity [B, L, C * p * q]."""
     embed = model.condition_embedder
     temb = embed.time_embedder(embed.timesteps_proj(timestep))
     modulation = embed.time_proj(F.silu(temb)).unflatten(1, (6, -1)).float()
@@ -140,8 +140,8 @@ def check(model) -> float:
     """How far `forward` is from diffusers' own with 512 positions, relative; on the CPU in fp32."""
     generator = torch.Generator().manual_seed(0)
     draw = lambda *shape: torch.randn(*shape, generator=generator)
-    patch, channels = model.config.patch_size[1], model.config.in_channels
-    latents, lengths, places = draw(3, channels, 3, 4 * patch, 2 * patch), torch.tensor([1, 5, 8]), 12
+    patch, channels = model.config.patch_size[1:], model.config.in_channels
+    latents, lengths, places = draw(3, channels, 3, 4 * patch[0], 3 * patch[1]), torch.tensor([1, 5, 8]), 12
     text = draw(3, POSITIONS, model.config.text_dim) * (torch.arange(POSITIONS) < lengths[:, None])[..., None]
     timestep = torch.tensor([999.0, 500.0, 3.0])
     kept = model.proj_out.weight.clone()

@@ -6,8 +6,8 @@ Made with torch 2.11.0, diffusers 0.42.1, transformers 5.17.0, tokenizers 0.23. 
 of latents, then the text encoder and the transformer together by flow matching; DIR/tiny-wan is a folder as diffusers
 has it, in fp16. Minutes are of training, whatever the number of starts: every minute the state goes to
 --work, from where the next start goes on. --session-minutes ends a start early, with a state and a folder saved.
---refine goes on from a tiny-wan that is there: scenes that are hard come more often, all predictions are with guidance,
-and there is less noise; its VAE stays, or is trained further by --minutes-vae.
+--refine goes on from a tiny-wan that is there: scenes that are hard come yet more often, and all predictions are with
+guidance; its VAE stays, or is trained further by --minutes-vae.
 `torchrun --nproc-per-node N` trains the transformer in N processes, a GPU each, that share their weights' mean.
 """
 
@@ -32,23 +32,24 @@ import tiny_wan_vae as whole
 import training
 from training import keep
 
-Z, PATCH = 6, 4
+Z = 6
 VAE = {"base_dim": 8, "z_dim": Z, "dim_mult": [1, 2, 3, 3], "num_res_blocks": 1}
 TRANSFORMER = {
-    # A patch has 6 * 4 * 4 = 96 numbers: fewer than the width of 160, or the noise of a patch could not be told.
-    "patch_size": (1, PATCH, PATCH),
-    "num_attention_heads": 5,
+    # A patch has 6 * 4 * 2 = 48 numbers, far fewer than the width of 192: of 96, outlines were lost.
+    "patch_size": (1, 4, 2),
+    "num_attention_heads": 6,
     "attention_head_dim": 32,
     "in_channels": Z,
     "out_channels": Z,
     "text_dim": 64,
     "freq_dim": 64,
-    "ffn_dim": 320,
-    "num_layers": 6,
+    "ffn_dim": 384,
+    "num_layers": 4,
 }
 TEXT_ENCODER = {"d_model": 64, "d_kv": 16, "num_heads": 4, "num_layers": 2, "d_ff": 128}
 SHIFT = 4.0  # Of the noise levels trained; a run's own may be 3 to 5.
-FINE_SHIFT = 2.5  # Of those that --refine trains: shapes get their outlines where there is less noise.
+GUIDED_SHIFT = 2.5  # Of those trained with guidance: shapes get their outlines where there is less noise.
+HARD = 0.5  # Of the scenes, as draw_scene has it; with --refine 1.
 EMPTY, NEGATIVE = 0.10, 0.05  # Shares of captions replaced, for guidance.
 GUIDED = 2.5  # The guidance at which --guided wants the velocity to be right: a run at 5 is then as one at 2 was before.
 KL = 1.5e-4
@@ -209,8 +210,8 @@ def vae_loss(vae, video: torch.Tensor, how: str) -> torch.Tensor:
             mean, logvar = (torch.cat([x[:, :-1], y[:, -1:]], 1) for x, y in zip((mean, logvar), still))
             video = torch.cat([video[:, :-4], picture.expand(-1, 4, -1, -1, -1)], 1)
         mean, logvar = mean.float(), logvar.float().clamp(-12, 4)
-        noise = torch.randn_like(mean)
-        out = whole.decode(vae, mean + ((0.5 * logvar).exp() + whole.NOISE) * noise).float()
+        latents = mean + (0.5 * logvar).exp() * torch.randn_like(mean)
+        out = whole.decode(vae, whole.disturbed(latents)).float()
     kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
     return whole.pixel_loss(out - video) + KL * kl
 
@@ -248,8 +249,11 @@ def models(args, folder: Path):
     rows = saving.embedding_rows(folder)
     config = UMT5Config(vocab_size=rows, feed_forward_proj="gated-gelu", is_encoder_decoder=True, dropout_rate=0.0,
                         tokenizer_class="T5Tokenizer", **TEXT_ENCODER)
-    encoder, transformer = UMT5EncoderModel(config), WanTransformer3DModel(**TRANSFORMER)
-    passes.initialize(transformer)
+    if args.refine:
+        encoder, transformer = saving.load(args.refine)
+    else:
+        encoder, transformer = UMT5EncoderModel(config), WanTransformer3DModel(**TRANSFORMER)
+        passes.initialize(transformer)
     log(f"text encoder: {count(encoder)} parameters, passes agree to {umt5.check(encoder):.1e}")
     log(f"transformer: {count(transformer)} parameters, passes agree to {passes.check(transformer):.1e}")
     return encoder, transformer, vae
@@ -278,8 +282,7 @@ def train_transformer(args, ranks, encoder, transformer, cache, tokenizer, devic
     # Of a bucket that the cache had no time for, nothing is taken.
     chances = [b.weight if filled else 0.0 for b, filled in zip(cache.buckets, cache.filled)]
     replaced = [(row[None].to(device), length.to(device)) for row, length in zip(*tokenizer(["", text.NEGATIVE]))]
-    shift = FINE_SHIFT if args.refine else SHIFT
-    steps = [transformer_steps(encoder, transformer, cache, optimizers, parameters, args.graphs, guided, shift)
+    steps = [transformer_steps(encoder, transformer, cache, optimizers, parameters, args.graphs, guided)
              for guided in (False, True)]
     before, course = state["steps"], Course("transformer", args.minutes, state["spent"])
     share = ranks.first(course.share())
@@ -307,7 +310,7 @@ def train_transformer(args, ranks, encoder, transformer, cache, tokenizer, devic
 
 
 def transformer_steps(
-    encoder, transformer, cache, optimizers, parameters, recorded: bool, guided: bool, shift: float
+    encoder, transformer, cache, optimizers, parameters, recorded: bool, guided: bool
 ) -> list:
     """A step for each bucket, as a function of a batch; recorded where it first comes up."""
     pairs = umt5.buckets(encoder, text.LENGTH, cache.device)
@@ -316,7 +319,7 @@ def transformer_steps(
         rope = passes.rotary(transformer, *bucket.latents, cache.device)
 
         def one(latents, ids, lengths) -> torch.Tensor:
-            loss = flow_loss(encoder, transformer, latents, ids, lengths, rope, pairs, guided, shift)
+            loss = flow_loss(encoder, transformer, latents, ids, lengths, rope, pairs, guided)
             training.step(optimizers, parameters, loss)
             return loss
 
@@ -350,12 +353,13 @@ def twice(x: torch.Tensor) -> torch.Tensor:
     return torch.cat([half, half])
 
 
-def flow_loss(encoder, transformer, latents, ids, lengths, rope, pairs, guided: bool, shift: float) -> torch.Tensor:
+def flow_loss(encoder, transformer, latents, ids, lengths, rope, pairs, guided: bool) -> torch.Tensor:
     """Of the velocity; with `guided`, of what guidance makes of the batch's two halves, and of the half without."""
     many, device = len(latents), latents.device
     normal, even = torch.randn(many, device=device), torch.rand(many, device=device)
     middle = torch.rand(many, device=device) < 0.7
     sigma = torch.where(middle, torch.sigmoid(1.2 * normal), even)
+    shift = GUIDED_SHIFT if guided else SHIFT
     sigma = shift * sigma / (1 + (shift - 1) * sigma)
     noise = torch.randn_like(latents)
     if guided:
@@ -423,9 +427,6 @@ def main() -> None:
     log("tokenizer: " + text.check_tokenizer(folder / "tokenizer", args.seed))
     tokenizer = text.Tokenizer(folder / "tokenizer")
     encoder, transformer, vae = models(args, folder)
-    if args.refine:
-        for model, begun in zip((encoder, transformer), saving.load(args.refine)):
-            model.load_state_dict(begun.state_dict())
     # What cannot be saved shows before training, not after.
     log("a rehearsal of saving: " + saving.save(args.work / "rehearsal", pieces, encoder, transformer, vae))
     if args.compile:
@@ -440,13 +441,13 @@ def main() -> None:
     buckets = data.SMOKE_BUCKETS if args.smoke else data.BUCKETS
     if args.buckets:
         buckets = [b for b in buckets if b.name in args.buckets.split(",")]
-    cache = data.Cache(buckets, Z, PATCH, device)
+    cache = data.Cache(buckets, Z, transformer.config.patch_size[1:], device)
     stored = args.work / "cache.pt"
     if stored.exists():
         cache.load(stored)
         log("cache read")
     else:
-        seed, hard = args.seed + 1_000_003 * ranks.rank, args.refine is not None
+        seed, hard = args.seed + 1_000_003 * ranks.rank, 1.0 if args.refine else HARD
         cache.fill(vae, tokenizer, seed, 60 * args.minutes_cache, log, hard)
         cache.save(stored)
         log("cache saved")

@@ -27,6 +27,7 @@ STEPS, GUIDANCE = 20, 5.0  # Of the runs whose last steps are taken.
 LAST = (2, 3, 4, 6)  # How many of them; noise levels of 0.36 to 0.68 where they begin.
 SIDE, MARGIN = 12, 2  # Latents of a window's side, and those at its edges whose pixels do not count.
 FRAMES = (1, 3, 5)  # Of the latents in a window, from the first.
+NOISE = 0.05  # As `disturbed` has it; errors of a run are there already.
 PLAIN = 0.3  # Share of the windows whose latents are the encoder's, without errors.
 
 
@@ -42,7 +43,7 @@ class Clips:
         mean, std = (torch.tensor(v, device=device) for v in (vae.config.latents_mean, vae.config.latents_std))
         scenes, video = data.draw(bucket, bucket.batch, rng, device)
         plain = whole.encode(vae, video)[0]
-        patch = transformer.config.patch_size[1]
+        patch = transformer.config.patch_size[1:]
         latents = passes.tokens(((plain - mean) / std).permute(0, 4, 1, 2, 3), patch)
         captions = [rng.choice(text.captions(scene, rng)) for scene in scenes]
         negative = rng.choice(["", text.NEGATIVE])
@@ -103,7 +104,7 @@ def load(folder: Path, device):
 def loss_of(vae, latents: torch.Tensor, pixels: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
     """Of what `Clips.windows` gives."""
     with torch.autocast(latents.device.type, torch.bfloat16, enabled=latents.is_cuda):
-        out = whole.decode(vae, latents + whole.NOISE * torch.randn_like(latents))
+        out = whole.decode(vae, whole.disturbed(latents, NOISE))
     return whole.pixel_loss((out.float() - (pixels / 127.5 - 1)) * counts)
 
 

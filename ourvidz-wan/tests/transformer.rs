@@ -23,7 +23,7 @@ type Goldens = BTreeMap<String, Tensor>;
 
 #[test]
 fn text_to_video() -> Result<()> {
-    for name in ["t2v_f32", "t2v_bf16", "t2v_sharded"] {
+    for name in ["t2v_f32", "t2v_bf16", "t2v_sharded", "oblong"] {
         let golden = goldens(name)?;
         for target in TARGETS {
             let mut model = load(name, target)?;

@@ -16,6 +16,7 @@ in fp32 whatever the type of the files. Each folder holds a checkpoint in diffus
                   given, and a run with a reference picture. `modes.safetensors` has runs with the last frame, both, and
                   a reference picture at full strength
     i2v, flf2v    WanTransformer3DModel of 36 channels with picture tokens; one forward each, transformer alone
+    oblong        text to video with patches of 4 rows and 2 columns, as tiny-wan has them; transformer alone
 
 Tensors of a run have the scheduler's name before them: `unipc.noise_pred.0` (after guidance), `unipc.latents.0`, ...,
 `unipc.latents`, `unipc.video` [F, 3, H, W] in [-1, 1], `unipc.timesteps`, `unipc.sigmas`.
@@ -147,6 +148,21 @@ CONFIGURATIONS = {
 }
 
 
+OBLONG = {
+    "patch_size": (1, 4, 2),
+    "num_attention_heads": 2,
+    "attention_head_dim": 12,
+    "in_channels": 6,
+    "out_channels": 6,
+    "text_dim": 20,
+    "freq_dim": 16,
+    "ffn_dim": 40,
+    "num_layers": 2,
+    "cross_attn_norm": True,
+    "eps": 1e-6,
+}
+
+
 def text_encoder(settings: dict) -> UMT5EncoderModel:
     config = UMT5Config(
         vocab_size=common.vocab_size(),
@@ -228,6 +244,22 @@ def make(name: str) -> None:
     parts.save_golden(tensors, folder, request, f"scripts/goldens/wan_tiny.py, fp32 on CPU: {VERSIONS}")
 
 
+def oblong() -> None:
+    folder = common.OUT / "oblong"
+    shutil.rmtree(folder, ignore_errors=True)
+    generator = torch.Generator().manual_seed(9)
+    model = WanTransformer3DModel(**OBLONG).eval().requires_grad_(False)
+    common.randomize(model, generator)
+    sample, context = (torch.randn(*shape, generator=generator) for shape in ((1, 6, 2, 8, 4), (1, 512, 20)))
+    model.proj_out.weight.data *= 0.7 / model(sample, torch.tensor([500]), context).sample.std()
+    common.round_to(model, torch.float16)
+    tensors = parts.transformer_alone(model, generator, False, [(1, 8, 6), (3, 4, 10)])
+    for parameter in model.parameters():  # `half` would leave out what diffusers computes in fp32.
+        parameter.data = parameter.data.half()
+    model.save_pretrained(folder / "transformer")
+    parts.save_golden(tensors, folder, {}, f"scripts/goldens/wan_tiny.py, fp32 on CPU: {VERSIONS}")
+
+
 def tokens() -> None:
     """Ids as tokenizer.json gives them; where the class T5Tokenizer of transformers 5 gives others, those as well."""
     folder = common.OUT / "t2v_f32/tokenizer"
@@ -263,7 +295,7 @@ def main() -> None:
     import wan_tiny_vace as more
 
     todo = {name: lambda name=name: make(name) for name in CONFIGURATIONS}
-    todo |= {"vace": more.vace, "i2v": more.i2v, "flf2v": more.flf2v, "tokens": tokens}
+    todo |= {"vace": more.vace, "i2v": more.i2v, "flf2v": more.flf2v, "oblong": oblong, "tokens": tokens}
     for name in sys.argv[1:] or todo:
         print(name)
         todo[name]()

@@ -152,13 +152,16 @@ def vae_round(vae, size: tuple[int, int], generator: torch.Generator) -> dict[st
     return out
 
 
-def transformer_alone(model, generator: torch.Generator, debug: bool) -> dict[str, torch.Tensor]:
+SIZES = ((1, 6, 4), (3, 4, 10))  # Of latents.
+
+
+def transformer_alone(model, generator: torch.Generator, debug: bool, sizes=SIZES) -> dict[str, torch.Tensor]:
     """Two sizes, two timesteps; the text with a few rows and zeros after them, as prompts are."""
     out = {}
     context = torch.zeros(1, 512, model.config.text_dim)
     context[:, :20] = torch.randn(1, 20, model.config.text_dim, generator=generator)
     out["transformer.encoder_hidden_states"] = context
-    for i, (size, t) in enumerate([((1, 6, 4), 999), ((3, 4, 10), 247)]):
+    for i, (size, t) in enumerate(zip(sizes, (999, 247))):
         hidden = torch.randn(1, model.config.in_channels, *size, generator=generator)
         key = f"transformer.{i}"
         out[f"{key}.hidden_states"], out[f"{key}.timestep"] = hidden, torch.tensor([t])
