@@ -38,7 +38,7 @@ def padding_bias(lengths: torch.Tensor, places: int) -> torch.Tensor:
 def rotary(model, frames: int, height: int, width: int, device) -> tuple[torch.Tensor, torch.Tensor]:
     """Cosines and sines [1, L, 1, D/2] for latents of that size."""
     cos, sin = model.rope(torch.empty(1, 1, frames, height, width, device="meta"))
-    return cos[..., 0::2].to(device), sin[..., 1::2].to(device)
+    return cos[..., 0::2].contiguous().to(device), sin[..., 1::2].contiguous().to(device)
 
 
 def forward(model, x, timestep, text, bias, rope) -> torch.Tensor:
@@ -89,8 +89,7 @@ def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tenso
 
 def compile_parts(backend: str) -> None:
     global block
-    torch._dynamo.config.recompile_limit = 64
-    block = torch.compile(block, backend=backend, dynamic=False)
+    block = torch.compile(block, backend=backend, dynamic=True)  # Once for all sizes: it takes half a minute.
 
 
 # Weights to begin from

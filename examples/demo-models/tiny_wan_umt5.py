@@ -44,7 +44,7 @@ def look_up(table: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
 
 def compile_parts(backend: str) -> None:
     global forward
-    forward = torch.compile(forward, backend=backend, dynamic=False)
+    forward = torch.compile(forward, backend=backend, dynamic=True)
 
 
 @torch.no_grad()

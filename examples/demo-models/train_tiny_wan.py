@@ -48,7 +48,6 @@ TRANSFORMER = {
 }
 TEXT_ENCODER = {"d_model": 64, "d_kv": 16, "num_heads": 4, "num_layers": 2, "d_ff": 128}
 SHIFT = 4.0  # Of the noise levels trained; a run's own may be 3 to 5.
-GUIDED_SHIFT = 2.5  # Of those trained with guidance: shapes get their outlines where there is less noise.
 HARD = 0.5  # Of the scenes, as draw_scene has it; with --refine 1.
 EMPTY, NEGATIVE = 0.10, 0.05  # Shares of captions replaced, for guidance.
 GUIDED = 2.5  # The guidance at which --guided wants the velocity to be right: a run at 5 is then as one at 2 was before.
@@ -359,8 +358,7 @@ def flow_loss(encoder, transformer, latents, ids, lengths, rope, pairs, guided: 
     normal, even = torch.randn(many, device=device), torch.rand(many, device=device)
     middle = torch.rand(many, device=device) < 0.7
     sigma = torch.where(middle, torch.sigmoid(1.2 * normal), even)
-    shift = GUIDED_SHIFT if guided else SHIFT
-    sigma = shift * sigma / (1 + (shift - 1) * sigma)
+    sigma = SHIFT * sigma / (1 + (SHIFT - 1) * sigma)
     noise = torch.randn_like(latents)
     if guided:
         sigma, noise = twice(sigma), twice(noise)
