@@ -33,16 +33,18 @@ NEGATIVE = (
 
 
 def draw_scene(rng: random.Random, frames: int, hard: float = 0.0) -> world.Scene:
-    """A scene for a clip; some clips hold still, so that two things appear in them too. `hard` is how much
-    more often those come that a transformer learns last, from 0 to 1."""
+    """A scene for a clip; some clips hold still, so that two things appear in them too. `hard` is how much more often
+    those come that a transformer learns last, from 0 to 1."""
     while True:
         scene = world.draw_scene(rng, video=frames > 1 and rng.random() < 0.87)
-        if rng.random() >= hard or rng.random() < kept(scene):
+        # Without `hard` no number is drawn: a seed gives the scenes and the tokenizer that it gave.
+        if not hard or rng.random() >= hard * (1 - kept(scene)):
             return scene
 
 
 def kept(scene: world.Scene) -> float:
-    """Share of scenes like this one that a draw keeps where `hard` is 1: small things are hard, then corners, holes and turns."""
+    """Share of scenes like this one that a draw keeps where `hard` is 1: small things are hard, then corners, holes and
+    turns."""
     thing = scene.things[0]
     if thing.radius < world.SIZES["small"][1] and scene.motion != "growing":
         return 1.0

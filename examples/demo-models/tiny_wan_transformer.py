@@ -1,8 +1,9 @@
 """A pass of `WanTransformer3DModel` with little work for padding, and weights to begin from.
 
-A module, not a command; torch 2.11.0, diffusers 0.42.1. Latents are tokens here, [B, L, C * p * q], of
-patches of p rows and q columns. The pipeline gives the transformer 512 positions of text, all but the prompt's zero: they have one key and one value, so that the share
-they get is that of one position whose logit is raised by the logarithm of how many there are. `check` compares.
+A module, not a command; torch 2.11.0, diffusers 0.42.1. Latents are tokens here, [B, L, C * p * q], of patches
+of p rows and q columns. The pipeline gives the transformer 512 positions of text, all but the prompt's zero: they have one
+key and one value, so that the share they get is that of one position whose logit is raised by the logarithm of how many
+there are. `check` compares.
 """
 
 import math

@@ -245,12 +245,12 @@ def models(args, folder: Path):
     vae = AutoencoderKLWan(**VAE, latents_mean=[0.0] * Z, latents_std=[1.0] * Z)
     vae.quant_conv.bias.data[Z:] = -5.0  # It begins with little noise of its own.
     log(f"VAE: {count(vae)} parameters, passes agree to {whole.check(vae):.1e}")
-    rows = saving.embedding_rows(folder)
-    config = UMT5Config(vocab_size=rows, feed_forward_proj="gated-gelu", is_encoder_decoder=True, dropout_rate=0.0,
-                        tokenizer_class="T5Tokenizer", **TEXT_ENCODER)
     if args.refine:
         encoder, transformer = saving.load(args.refine)
     else:
+        rows = saving.embedding_rows(folder)
+        config = UMT5Config(vocab_size=rows, feed_forward_proj="gated-gelu", is_encoder_decoder=True, dropout_rate=0.0,
+                            tokenizer_class="T5Tokenizer", **TEXT_ENCODER)
         encoder, transformer = UMT5EncoderModel(config), WanTransformer3DModel(**TRANSFORMER)
         passes.initialize(transformer)
     log(f"text encoder: {count(encoder)} parameters, passes agree to {umt5.check(encoder):.1e}")
@@ -308,9 +308,7 @@ def train_transformer(args, ranks, encoder, transformer, cache, tokenizer, devic
     encoder.eval(), transformer.eval()
 
 
-def transformer_steps(
-    encoder, transformer, cache, optimizers, parameters, recorded: bool, guided: bool
-) -> list:
+def transformer_steps(encoder, transformer, cache, optimizers, parameters, recorded: bool, guided: bool) -> list:
     """A step for each bucket, as a function of a batch; recorded where it first comes up."""
     pairs = umt5.buckets(encoder, text.LENGTH, cache.device)
 

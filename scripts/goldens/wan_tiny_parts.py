@@ -152,15 +152,13 @@ def vae_round(vae, size: tuple[int, int], generator: torch.Generator) -> dict[st
     return out
 
 
-SIZES = ((1, 6, 4), (3, 4, 10))  # Of latents.
-
-
-def transformer_alone(model, generator: torch.Generator, debug: bool, sizes=SIZES) -> dict[str, torch.Tensor]:
+def transformer_alone(model, generator: torch.Generator, debug: bool) -> dict[str, torch.Tensor]:
     """Two sizes, two timesteps; the text with a few rows and zeros after them, as prompts are."""
-    out = {}
+    out, (_, rows, columns) = {}, model.config.patch_size
     context = torch.zeros(1, 512, model.config.text_dim)
     context[:, :20] = torch.randn(1, 20, model.config.text_dim, generator=generator)
     out["transformer.encoder_hidden_states"] = context
+    sizes = (1, 3 * rows, 2 * columns), (3, 2 * rows, 5 * columns)
     for i, (size, t) in enumerate(zip(sizes, (999, 247))):
         hidden = torch.randn(1, model.config.in_channels, *size, generator=generator)
         key = f"transformer.{i}"
