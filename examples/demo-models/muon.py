@@ -35,8 +35,9 @@ class Muon:
 
     @staticmethod
     def matrix(x: torch.Tensor) -> torch.Tensor:
-        """The same memory with two axes."""
-        return x.view(len(x), -1)
+        """The same memory with two axes, the longer one last."""
+        x = x.view(len(x), -1)
+        return x.mT if len(x) > x.shape[1] else x
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         for parameter in self.param_groups[0]["params"]:
@@ -51,12 +52,11 @@ class Muon:
 
 
 def orthogonal(x: torch.Tensor) -> torch.Tensor:
-    """x: [N, rows, columns] -> the same with singular values near 1."""
-    tall = x.shape[1] > x.shape[2]
-    y = (x.mT if tall else x).to(torch.bfloat16 if x.is_cuda else x.dtype)
+    """x: [N, rows, columns], no more rows than columns -> the same with singular values near 1."""
+    y = x.to(torch.bfloat16 if x.is_cuda else x.dtype)
     y = y / (y.norm(dim=(1, 2), keepdim=True) + 1e-7)
     a, b, c = COEFFICIENTS
     for _ in range(5):
         gram = y @ y.mT
-        y = a * y + (b * gram + c * gram @ gram) @ y
-    return (y.mT if tall else y).float()
+        y = torch.baddbmm(y, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), y, beta=a)
+    return y.float()

@@ -20,7 +20,7 @@ import world
 sys.path.append(str(Path(__file__).resolve().parents[2] / "scripts/goldens"))
 import wan_common  # noqa: E402
 
-LENGTH = 80  # Positions of text that training looks at; what follows is padding.
+LENGTH = 64  # Positions of text that training looks at; what follows is padding.
 PLAIN, RICH = 4, 2  # Captions of a scene.
 RARE = -13.0  # Logarithm of a character's share where no word holds it.
 

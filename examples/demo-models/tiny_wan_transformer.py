@@ -67,7 +67,10 @@ def block(layer, x, context, bias, modulation, cos, sin) -> torch.Tensor:
 
 
 def attention(module, x, context, bias, rope) -> torch.Tensor:
-    q, k, v = module.to_q(x), module.to_k(context), module.to_v(context)
+    if context is x:
+        q, k, v = together(x, module.to_q, module.to_k, module.to_v)
+    else:
+        q, (k, v) = module.to_q(x), together(context, module.to_k, module.to_v)
     q, k = rms_norm(q, module.norm_q), rms_norm(k, module.norm_k)
     q, k, v = (t.unflatten(2, (module.heads, -1)) for t in (q, k, v))
     if rope is not None:
@@ -79,6 +82,12 @@ def attention(module, x, context, bias, rope) -> torch.Tensor:
     return module.to_out[0](out.transpose(1, 2).flatten(2))
 
 
+def together(x: torch.Tensor, *layers) -> tuple[torch.Tensor, ...]:
+    """What linear layers of one size make of x, as one product."""
+    weight, bias = torch.cat([layer.weight for layer in layers]), torch.cat([layer.bias for layer in layers])
+    return F.linear(x, weight, bias).chunk(len(layers), -1)
+
+
 def rms_norm(x: torch.Tensor, module) -> torch.Tensor:
     return F.rms_norm(x.float(), x.shape[-1:], module.weight, module.eps)
 
@@ -88,9 +97,13 @@ def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tenso
     return torch.stack([one * cos - two * sin, one * sin + two * cos], -1).flatten(-2)
 
 
-def compile_parts(backend: str) -> None:
+def compile_parts(backend: str, often: int) -> None:
+    """Compiles blocks for batches of `often` tokens a clip, and once for all other sizes, as that takes half a minute."""
     global block
-    block = torch.compile(block, backend=backend, dynamic=True)  # Once for all sizes: it takes half a minute.
+    plain = block
+    fixed = torch.compile(lambda *inputs: plain(*inputs), backend=backend, dynamic=False)
+    others = torch.compile(lambda *inputs: plain(*inputs), backend=backend, dynamic=True)
+    block = lambda layer, x, *rest: (fixed if x.shape[1] == often else others)(layer, x, *rest)
 
 
 # Weights to begin from

@@ -50,7 +50,7 @@ TEXT_ENCODER = {"d_model": 64, "d_kv": 16, "num_heads": 4, "num_layers": 2, "d_f
 SHIFT = 4.0  # Of the noise levels trained; a run's own may be 3 to 5.
 HARD = 0.5  # Of the scenes, as draw_scene has it; with --refine 1.
 EMPTY, NEGATIVE = 0.10, 0.05  # Shares of captions replaced, for guidance.
-GUIDED = 2.5  # The guidance at which --guided wants the velocity to be right: a run at 5 is then as one at 2 was before.
+GUIDED = 1.8  # The guidance at which --guided wants the velocity to be right: a run at 5 is then as one at 2.8 was before.
 KL = 1.5e-4
 # Shares of the VAE's steps. Of "spliced" clips the last latent frame is another clip's, as where a last frame is held.
 # Latents that are "halved" or "turned" stand for the clip halved or turned (EQ-VAE, Kouzelis et al. 2025,
@@ -425,9 +425,6 @@ def main() -> None:
     encoder, transformer, vae = models(args, folder)
     # What cannot be saved shows before training, not after.
     log("a rehearsal of saving: " + saving.save(args.work / "rehearsal", pieces, encoder, transformer, vae))
-    if args.compile:
-        passes.compile_parts(args.compile)
-        umt5.compile_parts(args.compile)
     of_vae = data.SMOKE_VAE_BUCKETS if args.smoke else data.FEW_VAE_BUCKETS if args.few else data.VAE_BUCKETS
     train_vae(args, vae, of_vae, device)
     if args.minutes == 0:
@@ -438,6 +435,10 @@ def main() -> None:
     if args.buckets:
         buckets = [b for b in buckets if b.name in args.buckets.split(",")]
     cache = data.Cache(buckets, Z, transformer.config.patch_size[1:], device)
+    if args.compile:
+        often = max(range(len(buckets)), key=lambda n: buckets[n].weight)
+        passes.compile_parts(args.compile, cache.latents[often].shape[1])
+        umt5.compile_parts(args.compile)
     stored = args.work / "cache.pt"
     if stored.exists():
         cache.load(stored)
