@@ -52,12 +52,23 @@ def save(folder: Path, pieces, encoder, transformer, vae) -> str:
     index = json.loads((folder / "model_index.json").read_text())
     index["tokenizer"] = ["transformers", "T5TokenizerFast"]
     wan_common.write_json(folder / "model_index.json", index)
+    forget_origin(folder)
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return f"{size / 2**20:.2f} MiB, the largest weight {largest:.2f}"
+
+
+def save_vae(folder: Path, vae) -> None:
+    """A VAE alone, in fp16."""
+    vae.half().save_pretrained(folder)
+    forget_origin(folder)
+
+
+def forget_origin(folder: Path) -> None:
+    """Takes out of configurations which folder a model was read from."""
     for path in folder.rglob("config.json"):
         config = json.loads(path.read_text())
         config.pop("_name_or_path", None)
         wan_common.write_json(path, config)
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    return f"{size / 2**20:.2f} MiB, the largest weight {largest:.2f}"
 
 
 def load(folder: Path) -> tuple[UMT5EncoderModel, WanTransformer3DModel]:

@@ -428,7 +428,7 @@ def main() -> None:
     of_vae = data.SMOKE_VAE_BUCKETS if args.smoke else data.FEW_VAE_BUCKETS if args.few else data.VAE_BUCKETS
     train_vae(args, vae, of_vae, device)
     if args.minutes == 0:
-        vae.half().save_pretrained(folder / "vae")
+        saving.save_vae(folder / "vae", vae)
         log(f"saved: {folder / 'vae'}")
         return
     buckets = data.SMOKE_BUCKETS if args.smoke else data.BUCKETS

@@ -165,7 +165,7 @@ def main() -> None:
             training.keep(args.out / "vae.pt", vae.state_dict())
     vae.eval().requires_grad_(False)
     print("VAE on new clips: " + saving.vae_quality(vae, data.VAE_BUCKETS[:4], args.seed, args.device))
-    vae.half().save_pretrained(args.out / "vae")
+    saving.save_vae(args.out / "vae", vae)
 
 
 if __name__ == "__main__":
