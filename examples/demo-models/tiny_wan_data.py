@@ -5,7 +5,7 @@ A module, not a command; torch 2.11.0.
 
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -57,20 +57,32 @@ FEW_VAE_BUCKETS = [
     Bucket(256, 256, 1, 800, 1, 0.04),
 ]
 # About 20,000 tokens of 4x2 latents a step: small steps, and many of them. Batches have two halves. An H200 takes 6 ms for
-# a step of the first size, 11 for 480x832x17, 37 for 480x832x81: large clips are rare, or they would take half of the time.
+# a step of the first size, 7 for 480x832x17, 23 for 480x832x81. A step shows more clips where they are small: a training
+# begins with those, and goes on with larger ones by --refine and --large.
 BUCKETS = [
     Bucket(256, 256, 17, 40000, 32, 0.79),
     Bucket(480, 832, 17, 1000, 6, 0.04),
     Bucket(832, 480, 17, 1000, 6, 0.04),
     Bucket(256, 256, 1, 16000, 80, 0.06),
-    Bucket(480, 832, 1, 2400, 26, 0.015),
-    Bucket(832, 480, 1, 2400, 26, 0.015),
+    Bucket(480, 832, 1, 2400, 26, 0.02),
+    Bucket(832, 480, 1, 2400, 26, 0.02),
     Bucket(256, 256, 81, 1200, 8, 0.03),
-    Bucket(480, 832, 81, 80, 2, 0.005),
-    Bucket(832, 480, 81, 80, 2, 0.005),
+    Bucket(480, 832, 81, 80, 2, 0.003),
+    Bucket(832, 480, 81, 80, 2, 0.003),
 ]
 SMOKE_VAE_BUCKETS = [Bucket(64, 64, 5, 24, 4, 0.7), Bucket(64, 96, 1, 24, 8, 0.3)]
 SMOKE_BUCKETS = [Bucket(64, 64, 5, 48, 16, 0.6), Bucket(64, 96, 5, 24, 8, 0.2), Bucket(64, 64, 1, 48, 32, 0.2)]
+
+
+def with_large(buckets: list[Bucket], share: float) -> list[Bucket]:
+    """The same sizes, where frames larger than the smallest have this share of the steps, and of the clips as much more."""
+    smallest = min(b.height * b.width for b in buckets)
+    large = [b.height * b.width > smallest for b in buckets]
+    before = sum(b.weight for b, is_large in zip(buckets, large) if is_large) / sum(b.weight for b in buckets)
+    if not 0 < before < 1:
+        raise ValueError("a share of large frames needs frames of two sizes")
+    factors = [share / before if is_large else (1 - share) / (1 - before) for is_large in large]
+    return [replace(b, weight=b.weight * f, clips=max(1, round(b.clips * f))) for b, f in zip(buckets, factors)]
 
 
 def draw(
@@ -114,6 +126,13 @@ class Cache:
             many = text.PLAIN + text.RICH
             self.ids.append(torch.empty(b.clips, many, text.LENGTH, dtype=torch.int16, device=device))
             self.lengths.append(torch.empty(b.clips, many, dtype=torch.int16, device=device))
+
+    def commonest(self) -> int:
+        """The number of tokens of a clip that most steps have."""
+        weights: dict[int, float] = {}
+        for bucket, latents in zip(self.buckets, self.latents):
+            weights[latents.shape[1]] = weights.get(latents.shape[1], 0.0) + bucket.weight
+        return max(weights, key=weights.__getitem__)
 
     @torch.no_grad()
     def fill(self, vae, tokenizer, seed: int, seconds: float, log, hard: float = 0.0) -> None:

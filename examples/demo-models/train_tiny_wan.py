@@ -395,6 +395,7 @@ def arguments():
     parser.add_argument("--compile", nargs="?", const="inductor", metavar="BACKEND", help="torch.compile parts")
     parser.add_argument("--graphs", action="store_true", help="record steps as CUDA graphs")
     parser.add_argument("--buckets", help="names of the sizes to train with, as 256x256x17, with commas between")
+    parser.add_argument("--large", type=float, metavar="SHARE", help="share of the steps with frames larger than the smallest")
     parser.add_argument("--refine", type=Path, metavar="MODEL", help="a tiny-wan to go on from")
     parser.add_argument("--smoke", action="store_true", help="tiny clips and few, to try the script")
     return parser.parse_args()
@@ -434,10 +435,11 @@ def main() -> None:
     buckets = data.SMOKE_BUCKETS if args.smoke else data.BUCKETS
     if args.buckets:
         buckets = [b for b in buckets if b.name in args.buckets.split(",")]
+    if args.large is not None:
+        buckets = data.with_large(buckets, args.large)
     cache = data.Cache(buckets, Z, transformer.config.patch_size[1:], device)
     if args.compile:
-        often = max(range(len(buckets)), key=lambda n: buckets[n].weight)
-        passes.compile_parts(args.compile, cache.latents[often].shape[1])
+        passes.compile_parts(args.compile, cache.commonest())
         umt5.compile_parts(args.compile)
     stored = args.work / "cache.pt"
     if stored.exists():
