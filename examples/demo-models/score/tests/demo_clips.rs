@@ -13,6 +13,6 @@ fn clips_show_what_the_prompt_says() -> Result<()> {
     let settings = Settings::default();
     let scores: ourvidz_demo_score::Result<Vec<_>> =
         lists.clips.iter().map(|entry| Ok(entry.score(&mut wan, &settings)?.0)).collect();
-    // 29 of 36 are right, 6 of 8; another processor's rounding may turn one or two.
-    enough("clips", &scores?, &Least { all: 75, held_out: 60 })
+    // 34 of 36 are right, 7 of 8; another processor's rounding may turn one or two.
+    enough("clips", &scores?, &Least { all: 86, held_out: 75 })
 }
