@@ -81,6 +81,8 @@ def with_large(buckets: list[Bucket], share: float) -> list[Bucket]:
     before = sum(b.weight for b, is_large in zip(buckets, large) if is_large) / sum(b.weight for b in buckets)
     if not 0 < before < 1:
         raise ValueError("a share of large frames needs frames of two sizes")
+    if not 0 < share < 1:
+        raise ValueError(f"a share of large frames is more than 0 and less than 1, got {share}")
     factors = [share / before if is_large else (1 - share) / (1 - before) for is_large in large]
     return [replace(b, weight=b.weight * f, clips=max(1, round(b.clips * f))) for b, f in zip(buckets, factors)]
 
