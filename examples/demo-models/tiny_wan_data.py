@@ -92,7 +92,7 @@ def draw(
 ) -> tuple[list[world.Scene], torch.Tensor]:
     """Scenes, and their clips [B, F, H, W, 3] in [-1, 1] with the 256 levels of a picture file."""
     if bucket.close_up:
-        scenes = [world.draw_close_up(rng, bucket.frames > 1) for _ in range(count)]
+        scenes = [world.draw_close_up(rng, bucket.frames) for _ in range(count)]
     else:
         scenes = [text.draw_scene(rng, bucket.frames, hard) for _ in range(count)]
     video = world.render(world.tensors(scenes, device), bucket.frames, bucket.height, bucket.width)

@@ -90,7 +90,7 @@ SCHEDULER = dict(
 def draw_close_ups(options) -> torch.Tensor:
     rng, parts = random.Random(f"{options.seed} close ups"), []
     for _ in range(0, options.pictures, 512):
-        scenes = [world.draw_close_up(rng, video=False) for _ in range(512)]
+        scenes = [world.draw_close_up(rng, frames=1) for _ in range(512)]
         part = world.render(world.tensors(scenes, options.device), 1, CLOSE_UP, CLOSE_UP)[:, 0]
         parts.append(((part + 1) * 127.5).round().clamp(0, 255).to(torch.uint8))
     return torch.cat(parts)

@@ -107,20 +107,29 @@ def draw_scene(rng: random.Random, video: bool, held_out: bool = False) -> Scene
     return scene
 
 
-def draw_close_up(rng: random.Random, video: bool) -> Scene:
-    """What a window of a quarter of a frame's side sees: half of it is shape. A VAE learns colours and edges from it
-    several times as fast as from whole frames, most of which is background."""
+def draw_close_up(rng: random.Random, frames: int) -> Scene:
+    """What a window of 64x64 sees: half of it is shape. A VAE learns colours and edges from it several times as fast as
+    from whole frames, most of which is background. Of clips (`frames` > 1) some are windows of 480x832, where things are
+    larger and pass three times as fast as in 256x256."""
     plain = background = rng.choice(list(BACKGROUNDS))
     if rng.random() < 0.35:
         background = rng.choice(list(BACKGROUNDS))
     scene = Scene([], (plain, background))
+    large = frames > 1 and rng.random() < 0.4
+    smallest, largest = (1.6, 4.7) if large else (0.5, 2.4)
     for _ in range(rng.choice([1, 1, 2])):
-        x, y, radius, angle = rng.uniform(-1.2, 1.2), rng.uniform(-1.2, 1.2), rng.uniform(0.5, 2.4), rng.uniform(-0.2, 0.2)
-        scene.things.append(Thing(rng.choice(SHAPES), rng.choice(list(COLOURS)), "", x, y, radius, angle))
-    if video and rng.random() < 0.8:
-        ends = {"dx": 3.6, "dy": 3.6, "grow": 1.4, "turn": 2.0}
+        x, y, radius, angle = rng.uniform(-1, 1), rng.uniform(-1, 1), rng.uniform(smallest, largest), rng.uniform(-0.2, 0.2)
+        reach = 0.9 * radius if large else 1.2  # Of a large thing, too, an edge is inside.
+        scene.things.append(Thing(rng.choice(SHAPES), rng.choice(list(COLOURS)), "", reach * x, reach * y, radius, angle))
+    if frames > 1 and rng.random() < 0.8:
+        # In 17 frames; in fewer the same speed goes less far.
+        ends = {"dx": 11.0, "dy": 7.0, "grow": 2.5, "turn": 2.0} if large else {"dx": 3.6, "dy": 3.6, "grow": 1.4, "turn": 2.0}
         name = rng.choice(list(ends))
-        scene.path = {name: rng.uniform(0 if name == "grow" else -ends[name], ends[name])}
+        way = rng.uniform(0 if name == "grow" else -ends[name], ends[name]) * min(1.0, (frames - 1) / 16)
+        scene.path = {name: way}
+        if large and name in ("dx", "dy"):  # It is in the window in the middle of the clip.
+            scene.things[0].x -= scene.path.get("dx", 0.0) / 2
+            scene.things[0].y -= scene.path.get("dy", 0.0) / 2
     return scene
 
 
