@@ -101,6 +101,7 @@ def compile_parts(backend: str, often: int) -> None:
     """Compiles blocks for batches of `often` tokens a clip, and once for all other sizes, as that takes half a minute."""
     global block
     plain = block
+    # Two functions, because torch keeps what it compiled by the function: one would take the other's.
     fixed = torch.compile(lambda *inputs: plain(*inputs), backend=backend, dynamic=False)
     others = torch.compile(lambda *inputs: plain(*inputs), backend=backend, dynamic=True)
     block = lambda layer, x, *rest: (fixed if x.shape[1] == often else others)(layer, x, *rest)

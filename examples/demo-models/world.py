@@ -125,9 +125,8 @@ def draw_close_up(rng: random.Random, frames: int) -> Scene:
         # In 17 frames; in fewer the same speed goes less far.
         ends = {"dx": 11.0, "dy": 7.0, "grow": 2.5, "turn": 2.0} if large else {"dx": 3.6, "dy": 3.6, "grow": 1.4, "turn": 2.0}
         name = rng.choice(list(ends))
-        way = rng.uniform(0 if name == "grow" else -ends[name], ends[name]) * min(1.0, (frames - 1) / 16)
-        scene.path = {name: way}
-        if large and name in ("dx", "dy"):  # It is in the window in the middle of the clip.
+        scene.path = {name: rng.uniform(0 if name == "grow" else -ends[name], ends[name]) * min(1.0, (frames - 1) / 16)}
+        if large:  # What passes is in the window in the middle of the clip.
             scene.things[0].x -= scene.path.get("dx", 0.0) / 2
             scene.things[0].y -= scene.path.get("dy", 0.0) / 2
     return scene
