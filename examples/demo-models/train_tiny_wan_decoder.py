@@ -128,7 +128,7 @@ def main() -> None:
     vae = AutoencoderKLWan.from_pretrained(args.model[0] / "vae").float().to(args.device)
     models, clips = [load(folder, args.device) for folder in args.model], Clips()
     more = 4 if cuda else 1
-    kinds = [data.Bucket(256, 256, 17, 0, 8 * more, 0.9), data.Bucket(480, 832, 17, 0, more, 0.1)]
+    kinds = [data.Bucket(256, 256, 17, 0, 8 * more, 0.5), data.Bucket(480, 832, 17, 0, more, 0.5)]
     stored = args.out / "clips.pt"
     if stored.exists():
         clips.pixels, clips.plain, clips.drawn = torch.load(stored)
