@@ -113,6 +113,18 @@ def pixels(bucket: Bucket, seed: int, device) -> torch.Tensor:
     return torch.cat(out)
 
 
+def scale_of(vae, device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Means and deviations of the latents' channels [Z]."""
+    mean, std = (torch.tensor(v, device=device) for v in (vae.config.latents_mean, vae.config.latents_std))
+    return mean, std
+
+
+def normalized_tokens(vae, latents: torch.Tensor, patch: tuple[int, int]) -> torch.Tensor:
+    """latents: [B, T, h, w, Z], of the encoder -> what the transformer learns [B, L, Z * p * q]."""
+    mean, std = scale_of(vae, latents.device)
+    return passes.tokens(((latents - mean) / std).permute(0, 4, 1, 2, 3), patch)
+
+
 class Cache:
     """Latents as tokens [N, L, C * p * q] in half precision, normalized, and captions of every clip."""
 
@@ -140,7 +152,6 @@ class Cache:
     def fill(self, vae, tokenizer, seed: int, seconds: float, log, hard: float = 0.0) -> None:
         """Encodes clips of all buckets alike until there are enough or the time is over; every bucket gets some. `hard`
         as draw_scene has it."""
-        mean, std = (torch.tensor(v, device=self.device) for v in (vae.config.latents_mean, vae.config.latents_std))
         rng, begun, told = random.Random(f"{seed} cache"), time.monotonic(), 0.0
         while True:
             share = [filled / b.clips for filled, b in zip(self.filled, self.buckets)]
@@ -153,9 +164,8 @@ class Cache:
             scenes, video = draw(bucket, count, rng, self.device, hard)
             with torch.autocast(video.device.type, torch.bfloat16, enabled=video.is_cuda):
                 latents = whole.encode(vae, video)[0].float()
-            latents = ((latents - mean) / std).permute(0, 4, 1, 2, 3)
             rows = slice(start, start + count)
-            self.latents[n][rows] = passes.tokens(latents, self.patch).half()
+            self.latents[n][rows] = normalized_tokens(vae, latents, self.patch).half()
             ids, lengths = tokenizer([caption for scene in scenes for caption in text.captions(scene, rng)])
             self.ids[n][rows] = ids.view(count, -1, text.LENGTH).to(self.device, torch.int16)
             self.lengths[n][rows] = lengths.view(count, -1).to(self.device, torch.int16)

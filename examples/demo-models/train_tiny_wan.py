@@ -84,18 +84,24 @@ class Course(training.Budget):
         self.steps += 1
         passed = time.monotonic() - self.told
         if passed > 10:
-            values = {name: (total / n).item() for name, (total, n) in sorted(self.losses.items())}
-            if not all(map(math.isfinite, values.values())):
-                raise SystemExit(f"{self.name}: a loss is no number after {self.steps} steps; a lower rate may help")
-            means = ", ".join(f"{name} {value:.4f}" for name, value in values.items())
+            means = ", ".join(f"{name} {value:.4f}" for name, value in self.means().items())
             passed = time.monotonic() - self.told  # Reading the losses waited for the device.
             steps = sum(n for _, n in self.losses.values())
             log(f"{self.name} {self.spent():.0f}/{self.seconds:.0f} s, {steps / passed:.1f} steps/s: {means}")
             self.told, self.losses = time.monotonic(), {}
 
+    def means(self) -> dict[str, float]:
+        """Of the losses since the last print; ends the command where one is no number."""
+        values = {name: (total / n).item() for name, (total, n) in sorted(self.losses.items())}
+        if not all(map(math.isfinite, values.values())):
+            raise SystemExit(f"{self.name}: a loss is no number after {self.steps} steps; a lower rate may help")
+        return values
+
     def due(self) -> bool:
+        """Whether a state is to be kept: every minute, and none with weights that have gone wrong."""
         if time.monotonic() - self.saved < 60:
             return False
+        self.means()
         self.saved = time.monotonic()
         return True
 

@@ -40,11 +40,11 @@ class Clips:
     @torch.no_grad()
     def draw(self, vae, models, bucket: data.Bucket, rng: random.Random, device) -> None:
         encoder, transformer, tokenizer = models
-        mean, std = (torch.tensor(v, device=device) for v in (vae.config.latents_mean, vae.config.latents_std))
+        mean, std = data.scale_of(vae, device)
         scenes, video = data.draw(bucket, bucket.batch, rng, device)
         plain = whole.encode(vae, video)[0]
         patch = transformer.config.patch_size[1:]
-        latents = passes.tokens(((plain - mean) / std).permute(0, 4, 1, 2, 3), patch)
+        latents = data.normalized_tokens(vae, plain, patch)
         captions = [rng.choice(text.captions(scene, rng)) for scene in scenes]
         negative = rng.choice(["", text.NEGATIVE])
         drawn = last_steps(encoder, transformer, tokenizer, latents, captions, negative, bucket, rng.choice(LAST))
