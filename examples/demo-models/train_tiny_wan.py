@@ -30,7 +30,7 @@ import tiny_wan_transformer as passes
 import tiny_wan_umt5 as umt5
 import tiny_wan_vae as whole
 import training
-from training import keep
+from training import Course, keep, log
 
 Z = 6
 VAE = {"base_dim": 8, "z_dim": Z, "dim_mult": [1, 2, 3, 3], "num_res_blocks": 1}
@@ -61,61 +61,8 @@ TOGETHER = 32  # Steps after which processes of one training go on from the mean
 STILL_FRAMES = 9  # As ourvidz-wan/src/reference/hold.rs has them.
 
 
-class Course(training.Budget):
-    """A phase over all starts, what falls due in it, and its losses."""
-
-    def __init__(self, name: str, minutes: float, spent: float):
-        super().__init__(minutes, spent)
-        self.name = name
-        self.saved = self.told = self.start
-        self.steps = 0
-        self.losses: dict[str, list] = {}
-
-    def rate(self, warm_up: float) -> float:
-        """Factor of the learning rate: up over a share of the time, then down a cosine to 0.01."""
-        part = self.share()
-        return max(1e-3, min(part / warm_up, 0.01 + 0.99 * (0.5 + 0.5 * math.cos(math.pi * part))))
-
-    def note(self, name: str, loss: torch.Tensor) -> None:
-        """Keeps a loss without waiting for the device, and prints now and then."""
-        kept = self.losses.setdefault(name, [torch.zeros((), device=loss.device), 0])
-        kept[0] += loss.detach()
-        kept[1] += 1
-        self.steps += 1
-        passed = time.monotonic() - self.told
-        if passed > 10:
-            means = ", ".join(f"{name} {value:.4f}" for name, value in self.means().items())
-            passed = time.monotonic() - self.told  # Reading the losses waited for the device.
-            steps = sum(n for _, n in self.losses.values())
-            log(f"{self.name} {self.spent():.0f}/{self.seconds:.0f} s, {steps / passed:.1f} steps/s: {means}")
-            self.told, self.losses = time.monotonic(), {}
-
-    def means(self) -> dict[str, float]:
-        """Of the losses since the last print; ends the command where one is no number."""
-        values = {name: (total / n).item() for name, (total, n) in sorted(self.losses.items())}
-        if not all(map(math.isfinite, values.values())):
-            raise SystemExit(f"{self.name}: a loss is no number after {self.steps} steps; a lower rate may help")
-        return values
-
-    def due(self) -> bool:
-        """Whether a state is to be kept: every minute, and none with weights that have gone wrong."""
-        if time.monotonic() - self.saved < 60:
-            return False
-        self.means()
-        self.saved = time.monotonic()
-        return True
-
-    @property
-    def over(self) -> bool:
-        return self.share() >= 1
-
-
-def log(line: str) -> None:
-    print(f"[{time.monotonic() - STARTED:6.1f}] {line}", flush=True)
-
-
 def session_over(args) -> bool:
-    return time.monotonic() - STARTED > 60 * args.session_minutes
+    return time.monotonic() - training.STARTED > 60 * args.session_minutes
 
 
 def train_vae(args, vae: AutoencoderKLWan, buckets, device) -> None:
@@ -176,12 +123,14 @@ def train_part(args, vae, parameters, name: str, minutes: float, path: Path, sta
         (how,) = choice.choices(list(HOW), list(HOW.values()))
         loss = steps(n, "" if how == "spliced" and video.shape[1] == 1 else how)(video)
         course.note(buckets[n].name, loss)
-        if course.due() or session_over(args):
+        over = session_over(args)
+        if course.due(over):
             keep(path, {"vae": vae.state_dict(), "optimizers": [o.state_dict() for o in optimizers],
                         "spent": course.spent(), "steps": before + course.steps})
-            if session_over(args):
+            if over:
                 log(f"the session is over; start again to go on with the {name}")
                 sys.exit(0)
+    course.means()  # Nothing is made of weights that have gone wrong.
 
 
 def vae_steps(vae, parameters, optimizers, recorded: bool):
@@ -304,10 +253,11 @@ def train_transformer(args, ranks, encoder, transformer, cache, tokenizer, devic
             share = ranks.first(math.inf if session_over(args) else course.share())
             kept = min(0.9998, (1 + done) / (10 + done)) ** AVERAGED
             torch._foreach_lerp_(average, weights, 1 - kept)
-        if course.due() or share == math.inf:
+        if course.due(share == math.inf):
             keep(path, {"encoder": encoder.state_dict(), "transformer": transformer.state_dict(),
                         "optimizers": [o.state_dict() for o in optimizers], "average": average, "spent": course.spent(),
                         "steps": before + course.steps})
+    course.means()  # Nothing is saved of weights that have gone wrong.
     for parameter, value in zip(parameters, average):
         parameter.data.copy_(value)
     log(f"transformer: {before + course.steps} steps, {'over' if course.over else 'start again to go on'}")
@@ -462,5 +412,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    STARTED = time.monotonic()
     main()

@@ -4,12 +4,12 @@
 
 Made with torch 2.11.0, diffusers 0.42.1, transformers 5.17.0. The latents of a clip get noise, and the transformer takes
 it away as a run's last steps do: they then have a run's errors, and the clip that they stand for is known. The decoder
-learns to make that clip of them, and of latents without errors. DIR/vae is the VAE; its encoder is the one it was.
+learns to make that clip of them, and of latents without errors. DIR/vae is the VAE; its encoder is the one it was. The clips
+and, every minute, a state stay in DIR, from where the next start goes on.
 """
 
 import argparse
 import random
-import time
 from pathlib import Path
 
 import torch
@@ -124,7 +124,7 @@ def main() -> None:
     cuda = args.device.startswith("cuda")
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     torch.manual_seed(args.seed)
-    rng, begun = random.Random(f"{args.seed} decoder"), time.monotonic()
+    rng = random.Random(f"{args.seed} decoder")
     vae = AutoencoderKLWan.from_pretrained(args.model[0] / "vae").float().to(args.device)
     models, clips = [load(folder, args.device) for folder in args.model], Clips()
     more = 4 if cuda else 1
@@ -136,14 +136,23 @@ def main() -> None:
         (kind,) = rng.choices(kinds, [kind.weight for kind in kinds])
         clips.draw(vae, rng.choice(models), kind, rng, args.device)
     training.keep(stored, (clips.pixels, clips.plain, clips.drawn))
-    print(f"{sum(map(len, clips.pixels))} clips in {time.monotonic() - begun:.0f} s", flush=True)
+    training.log(f"{sum(map(len, clips.pixels))} clips")
 
+    path = args.out / "vae.pt"
+    state = torch.load(path, map_location=args.device) if path.exists() else {}
+    before = state.get("steps", 0)
+    if state:
+        vae.load_state_dict(state["vae"])
+        torch.manual_seed(args.seed + before)
+        rng = random.Random(f"{args.seed} decoder {before}")
     vae.requires_grad_(False)
     parameters = [*vae.post_quant_conv.parameters(), *vae.decoder.parameters()]
     for parameter in parameters:
         parameter.requires_grad_(True)
     highest = args.lr, args.lr_muon
     optimizers = training.optimizers_of(parameters, whole.inner(vae, parameters), highest, 0.0, recorded=cuda)
+    for optimizer, kept in zip(optimizers, state.get("optimizers", [])):
+        optimizer.load_state_dict(kept)
 
     def one(*windows: torch.Tensor) -> torch.Tensor:
         loss = loss_of(vae, *windows)
@@ -152,19 +161,19 @@ def main() -> None:
 
     # Of every length a recording of its own.
     recorded = {frames: training.Recorded(one) if cuda else one for frames in FRAMES}
-    budget, steps, told, losses = training.Budget(args.minutes), 0, time.monotonic(), []
-    while budget.share() < 1:
-        training.set_rates(optimizers, highest, training.learning_rate(1.0, budget.share()))
+    course = training.Course("decoder", args.minutes, state.get("spent", 0.0))
+    while not course.over:
+        training.set_rates(optimizers, highest, training.learning_rate(1.0, course.share()))
         windows = clips.windows(args.windows, rng, args.device)
-        losses.append(recorded[windows[0].shape[1]](*windows).item())
-        steps += 1
-        if time.monotonic() - told > 30:
-            told = time.monotonic()
-            print(f"{budget.spent():.0f} s, step {steps}: {sum(losses) / len(losses):.4f}", flush=True)
-            losses.clear()
-            training.keep(args.out / "vae.pt", vae.state_dict())
+        frames = windows[0].shape[1]
+        course.note(f"{frames} frames", recorded[frames](*windows))
+        if course.due():
+            training.keep(path, {"vae": vae.state_dict(), "optimizers": [o.state_dict() for o in optimizers],
+                                 "spent": course.spent(), "steps": before + course.steps})
+    course.means()  # No VAE is saved of weights that have gone wrong.
+    training.log(f"decoder: {before + course.steps} steps")
     vae.eval().requires_grad_(False)
-    print("VAE on new clips: " + saving.vae_quality(vae, data.VAE_BUCKETS[:4], args.seed, args.device))
+    training.log("VAE on new clips: " + saving.vae_quality(vae, data.VAE_BUCKETS[:4], args.seed, args.device))
     saving.save_vae(args.out / "vae", vae)
 
 

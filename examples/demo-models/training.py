@@ -1,4 +1,4 @@
-"""What the training scripts share: a budget of wall-clock time, checkpoints, averaged weights, steps as CUDA graphs.
+"""What the training scripts share: a budget of time and its course, states, averaged weights, steps as CUDA graphs.
 
 A module, not a command; torch 2.11.0.
 """
@@ -14,7 +14,12 @@ import torch
 
 import muon
 
+STARTED = time.monotonic()
 WARM_UP = 3  # Steps before one is recorded: libraries choose their kernels and take their memory.
+
+
+def log(line: str) -> None:
+    print(f"[{time.monotonic() - STARTED:6.1f}] {line}", flush=True)
 
 
 class Budget:
@@ -29,6 +34,55 @@ class Budget:
     def share(self) -> float:
         """From 0 at the start to 1 at the end."""
         return min(1.0, self.spent() / max(self.seconds, 1e-9))
+
+
+class Course(Budget):
+    """A phase over all starts, what falls due in it, and its losses."""
+
+    def __init__(self, name: str, minutes: float, spent: float):
+        super().__init__(minutes, spent)
+        self.name = name
+        self.saved = self.told = self.start
+        self.steps = 0
+        self.losses: dict[str, list] = {}
+
+    def rate(self, warm_up: float) -> float:
+        """Factor of the learning rate: up over a share of the time, then down a cosine to 0.01."""
+        part = self.share()
+        return max(1e-3, min(part / warm_up, 0.01 + 0.99 * (0.5 + 0.5 * math.cos(math.pi * part))))
+
+    def note(self, name: str, loss: torch.Tensor) -> None:
+        """Keeps a loss without waiting for the device, and prints now and then."""
+        kept = self.losses.setdefault(name, [torch.zeros((), device=loss.device), 0])
+        kept[0] += loss.detach()
+        kept[1] += 1
+        self.steps += 1
+        passed = time.monotonic() - self.told
+        if passed > 10:
+            means = ", ".join(f"{name} {value:.4f}" for name, value in self.means().items())
+            passed = time.monotonic() - self.told  # Reading the losses waited for the device.
+            steps = sum(n for _, n in self.losses.values())
+            log(f"{self.name} {self.spent():.0f}/{self.seconds:.0f} s, {steps / passed:.1f} steps/s: {means}")
+            self.told, self.losses = time.monotonic(), {}
+
+    def means(self) -> dict[str, float]:
+        """Of the losses since the last print; ends the command where one is no number."""
+        values = {name: (total / n).item() for name, (total, n) in sorted(self.losses.items())}
+        if not all(map(math.isfinite, values.values())):
+            raise SystemExit(f"{self.name}: a loss is no number after {self.steps} steps; a lower rate may help")
+        return values
+
+    def due(self, now: bool = False) -> bool:
+        """Whether a state is to be kept: every minute or `now`, and none with weights that have gone wrong."""
+        if not now and time.monotonic() - self.saved < 60:
+            return False
+        self.means()
+        self.saved = time.monotonic()
+        return True
+
+    @property
+    def over(self) -> bool:
+        return self.share() >= 1
 
 
 def learning_rate(top: float, share: float) -> float:
